@@ -1,0 +1,199 @@
+"""The regularizer as a module: features and labels in, named loss terms out."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classaware.regularization import losses
+from classaware.regularization.centers import RunningCenters, class_centers, class_sums
+from classaware.regularization.labels import checked_labels, one_hot, resize_labels, split_valid
+from classaware.regularization.pooling import average_pool
+from classaware.regularization.presets import (
+    Absent,
+    C2PScale,
+    Centers,
+    Ignored,
+    Preset,
+    Reduction,
+    check_choice,
+    resolve_knobs,
+)
+
+
+class ClassAwareTerms(NamedTuple):
+    """What the regularizer returns: scalars in float32 (float64 for float64 features).
+
+    Attributes:
+        intra_c2p: pixels to their own class center (Eqs. 2, 3), unweighted.
+        inter_c2c: class centers against each other (Eqs. 4 to 7), unweighted.
+        inter_c2p: pixels against the other classes' centers (Eqs. 8 to 14), unweighted.
+        total: the weighted sum, to be added to the task's loss.
+    """
+
+    intra_c2p: Tensor
+    inter_c2c: Tensor
+    inter_c2p: Tensor
+    total: Tensor
+
+
+class ClassAwareRegularization(nn.Module):
+    """Class-aware regularization (CAR) of a segmentation network's features.
+
+    Huang et al., "CAR: Class-Aware Regularizations for Semantic Segmentation", ECCV 2022. Call it in training with
+    the features in front of the last convolutions (best: the output of a 1x1 convolution without norm or activation)
+    and the labels, and add ``total`` to the loss. Nothing remains at inference.
+
+    Class centers are means over the ground truth; they carry no gradient in intra_c2p and inter_c2p, and only the
+    query side does in inter_c2c. Everything is computed in float32 (float64 for float64 features) whatever the
+    features' dtype and whether autocast is on. Nothing waits for a device.
+
+    With ``centers="ema"`` all terms see the running centers r' = r + (1 - decay)(mu - r), which are saved with the
+    model and updated in training mode alone. A class is absent until it was seen once. In the authors' code inter_c2c
+    has no gradient at all in this mode; here its query side is r' as a function of this batch's centers mu, so that
+    the gradient is the exact derivative: (1 - decay) times that of the batch mode in a class seen before, and all
+    of it at first sight.
+
+    Args:
+        num_classes: K, at least 1.
+        ignore_index: label of pixels that have no class; may be any integer, also a class.
+        preset: ``released`` (the authors' code, from which the published tables most likely come), ``paper`` (the
+            equations as printed) or ``masked`` (ignored pixels and absent classes take no part anywhere).
+        c2c_margin: epsilon_0 of Eq. 6, what a center may depend on all others together.
+        c2p_margin: epsilon_1 of Eq. 13, the same for a pixel.
+        intra_c2p_weight: weight of intra_c2p in ``total``.
+        inter_c2c_weight: weight of inter_c2c in ``total``.
+        inter_c2p_weight: weight of inter_c2p in ``total``.
+        centers: over the whole ``batch``, for each ``image``, or running (``ema``).
+        ema_decay: share of the old center kept in an update of ``ema``, in [0, 1).
+        pool: the features are average-pooled by this rate first (2 for OCR and UperNet in the authors' code).
+        drop_max: leave the largest distance of each image and channel out of intra_c2p.
+        reduction: ``square_of_mean`` or ``mean_of_squares``; None: the preset's. See :class:`Knobs` for all four.
+        c2p_scale: ``sqrt_channels`` or ``none``; None: the preset's.
+        ignored: ``count`` or ``exclude``; None: the preset's.
+        absent: ``zero_center`` or ``exclude``; None: the preset's.
+        check_labels: look for labels that are neither a class nor ``ignore_index``. None: on the CPU only, for on
+            another device the look waits for it. Where not looked for, such pixels count as ignored.
+        check_finite: look for NaN and infinity in the features (waits for the device).
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_index: int = 255,
+        preset: Preset = "released",
+        c2c_margin: float = 0.5,
+        c2p_margin: float = 0.25,
+        intra_c2p_weight: float = 1.0,
+        inter_c2c_weight: float = 1.0,
+        inter_c2p_weight: float = 1.0,
+        centers: Centers = "batch",
+        ema_decay: float = 0.9,
+        pool: int = 1,
+        drop_max: bool = False,
+        reduction: Reduction | None = None,
+        c2p_scale: C2PScale | None = None,
+        ignored: Ignored | None = None,
+        absent: Absent | None = None,
+        *,
+        check_labels: bool | None = None,
+        check_finite: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes={num_classes}: there must be at least one class.")
+        if pool < 1:
+            raise ValueError(f"pool={pool}: the pooling rate must be at least 1.")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay={ema_decay}: must be in [0, 1).")
+        for name, value in (
+            ("c2c_margin", c2c_margin),
+            ("c2p_margin", c2p_margin),
+            ("intra_c2p_weight", intra_c2p_weight),
+            ("inter_c2c_weight", inter_c2c_weight),
+            ("inter_c2p_weight", inter_c2p_weight),
+        ):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}={value}: must be a finite number, 0 or more.")
+        check_choice("centers", centers)
+        self.knobs = resolve_knobs(preset, reduction=reduction, c2p_scale=c2p_scale, ignored=ignored, absent=absent)
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.c2c_margin = c2c_margin
+        self.c2p_margin = c2p_margin
+        self.intra_c2p_weight = intra_c2p_weight
+        self.inter_c2c_weight = inter_c2c_weight
+        self.inter_c2p_weight = inter_c2p_weight
+        self.centers = centers
+        self.pool = pool
+        self.drop_max = drop_max
+        self.check_labels = check_labels
+        self.check_finite = check_finite
+        self.running = RunningCenters(num_classes, ema_decay) if centers == "ema" else None
+
+    def forward(self, features: Tensor, labels: Tensor) -> ClassAwareTerms:
+        """Compute the three terms.
+
+        Args:
+            features: (B, C, H, W), any floating dtype and memory layout.
+            labels: (B, Hl, Wl), any integer dtype, at any resolution; brought to (H, W) by nearest resizing with
+                aligned corners.
+
+        Raises:
+            ValueError: wrong rank, dtype or batch size, or (see ``check_labels``, ``check_finite``) a bad value.
+        """
+        _check_shapes(features, labels)
+        look_at_labels = features.device.type == "cpu" if self.check_labels is None else self.check_labels
+        if look_at_labels or self.check_finite:
+            labels = checked_labels(
+                labels, features.detach(), self.num_classes, self.ignore_index, look_at_labels, self.check_finite
+            )
+        with torch.autocast(features.device.type, enabled=False):
+            x_BCHW = average_pool(features if features.dtype == torch.float64 else features.float(), self.pool)
+            y_BHW = resize_labels(resize_labels(labels, features.shape[-2:]), x_BCHW.shape[-2:])
+            return self._terms(x_BCHW.flatten(2).transpose(1, 2), y_BHW.flatten(1))
+
+    def _terms(self, x_BPC: Tensor, y_BP: Tensor) -> ClassAwareTerms:
+        y_BP, valid_BP = split_valid(y_BP, self.num_classes, self.ignore_index)
+        own_BPK = one_hot(y_BP, valid_BP, self.num_classes)
+        mu_BKC, present_BK = self._centers(x_BPC, own_BPK)
+        intra_c2p = losses.intra_c2p(x_BPC, y_BP, valid_BP, mu_BKC, self.knobs, self.drop_max)
+        inter_c2c = losses.inter_c2c(mu_BKC, mu_BKC, present_BK, self.c2c_margin, self.knobs)
+        inter_c2p = losses.inter_c2p(x_BPC, own_BPK, valid_BP, mu_BKC, present_BK, self.c2p_margin, self.knobs)
+        total = (
+            self.intra_c2p_weight * intra_c2p + self.inter_c2c_weight * inter_c2c + self.inter_c2p_weight * inter_c2p
+        )
+        return ClassAwareTerms(intra_c2p, inter_c2c, inter_c2p, total)
+
+    def _centers(self, x_BPC: Tensor, own_BPK: Tensor) -> tuple[Tensor, Tensor]:
+        """Class centers and which classes have one; a leading dimension of 1 where the batch shares them."""
+        sums_BKC, counts_BK = class_sums(x_BPC, own_BPK)
+        if self.centers != "image":
+            sums_BKC, counts_BK = sums_BKC.sum(0, keepdim=True), counts_BK.sum(0, keepdim=True)
+        mu_BKC, present_BK = class_centers(sums_BKC, counts_BK), counts_BK > 0
+        if self.running is None:
+            return mu_BKC, present_BK
+        mu_KC, seen_K = self.running(mu_BKC[0], present_BK[0])
+        return mu_KC.unsqueeze(0), seen_K.unsqueeze(0)
+
+    def extra_repr(self) -> str:
+        """What the printed module shows."""
+        knobs = ", ".join(f"{name}={value}" for name, value in self.knobs._asdict().items())
+        return f"num_classes={self.num_classes}, centers={self.centers}, {knobs}, pool={self.pool}"
+
+
+def _check_shapes(features: Tensor, labels: Tensor) -> None:
+    if features.ndim != 4 or not features.is_floating_point():
+        raise ValueError(
+            f"features must be floating and (B, C, H, W), got {features.dtype} of shape {tuple(features.shape)}."
+        )
+    if labels.ndim != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"labels must be integers and (B, H, W), got {labels.dtype} of shape {tuple(labels.shape)}. "
+            "A one-hot or (B, 1, H, W) map has to be turned into class indices first."
+        )
+    if features.shape[0] != labels.shape[0]:
+        raise ValueError(f"features hold {features.shape[0]} images, labels {labels.shape[0]}: pass the same batch.")
+    if features.numel() == 0 or labels.numel() == 0:
+        raise ValueError(f"empty input: features {tuple(features.shape)}, labels {tuple(labels.shape)}.")
