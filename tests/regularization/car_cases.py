@@ -35,16 +35,15 @@ def build(spec: Spec, **extra: Any) -> ClassAwareRegularization:
 
 
 def values(terms: Any) -> list[float]:
-    return [float(getattr(terms, name).detach()) for name in TERMS]
+    found = [getattr(terms, name) for name in TERMS]
+    return [float(term.detach() if isinstance(term, torch.Tensor) else term) for term in found]
 
 
 def assert_same(terms: Any, expected: Result | Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
-    for name in TERMS:
-        term = getattr(terms, name)
-        assert term.ndim == 0, name
-        torch.testing.assert_close(
-            float(term.detach()), float(getattr(expected, name)), rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
-        )
+    """Compare the three terms with an oracle's `Result` or with another module's terms."""
+    for name, found, other in zip(TERMS, values(terms), values(expected), strict=True):
+        assert getattr(terms, name).ndim == 0, name
+        torch.testing.assert_close(found, other, rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def random_case(
@@ -56,6 +55,14 @@ def random_case(
     y = torch.randint(num_classes, (shape[0], *shape[2:]), generator=g)
     y[torch.rand(y.shape, generator=g) < ignored_share] = 255
     return x, y
+
+
+def total_and_gradient(car: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weighted sum, and its gradient to the features."""
+    x = x.detach().clone().requires_grad_()
+    total = car(x, y).total
+    (gradient,) = torch.autograd.grad(total, x)
+    return total.detach(), gradient
 
 
 @st.composite

@@ -218,7 +218,7 @@ def terms(
     training: bool = True,
     frozen: Centers | None = None,
 ) -> Result:
-    """The three unweighted terms, and the centers (with centers="ema" in training: the running ones after this batch)."""
+    """The three unweighted terms, and the centers (centers="ema" in training: the running ones after this batch)."""
     pixels, flat = flatten(features, labels, spec)
     width = len(features[0])
     centers = find_centers(pixels, flat, spec, running, training)

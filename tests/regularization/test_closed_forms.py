@@ -9,7 +9,7 @@ from car_oracle import Result
 
 from classaware import ClassAwareRegularization
 
-ANCHORS = [(59, 0.23334, 0.53736, 0.55605), (171, 0.24419, 0.55375, None)]
+ANCHORS = [(59, 0.23334, 0.53736, 0.55605), (171, 0.24419, 0.55376, None)]
 FLOOR = 1e-5
 
 
@@ -147,14 +147,25 @@ def test_running_centers_by_hand() -> None:
     assert float(car(probe, torch.ones_like(y)).intra_c2p) == pytest.approx(25.0, rel=1e-12), "evaluation moved it"
 
 
-@pytest.mark.parametrize(
-    ("preset", "expected"), [("released", (6 / 6) ** 2), ("paper", (1 + 1 + 4 + 4) / 6), ("masked", (1 + 1 + 4 + 4) / 5)]
-)
-def test_drop_max_by_hand(preset: str, expected: float) -> None:
-    """One channel, two images of four pixels around centers of 0: the distances are (1 1 3 3*) and (2 2 2* and one
-    ignored), and the starred leave."""
+@pytest.mark.parametrize("drop_max", [False, True])
+def test_no_floor_and_no_clip_where_nothing_is_averaged(drop_max: bool) -> None:
+    """Square of mean with everything excluded: exactly 0, for there is no mean to put a floor under."""
+    x, y = torch.ones(2, 4, 3, 3, dtype=torch.float64), torch.full((2, 3, 3), 255)
+    car = ClassAwareRegularization(5, ignored="exclude", absent="exclude", drop_max=drop_max)
+    assert_same(car(x, y), Result(0.0, 0.0, 0.0, []), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("ignored", ["count", "exclude"])
+def test_drop_max_of_one_pixel_leaves_nothing(ignored: str) -> None:
+    x, y = torch.ones(2, 4, 1, 1, dtype=torch.float64), torch.zeros(2, 1, 1, dtype=torch.long)
+    terms = ClassAwareRegularization(5, ignored=ignored, drop_max=True)(x, y)
+    assert float(terms.intra_c2p) == 0.0
+
+
+@pytest.mark.parametrize(("preset", "intra"), [("released", (7 / 6) ** 2), ("paper", 15 / 6), ("masked", 15 / 5)])
+def test_drop_max_by_hand(preset: str, intra: float) -> None:
+    """Both centers are 0. Distances 1 1 3 3 in one image, 2 2 0 and an ignored one in the other; a 3 and a 2 leave."""
     x = torch.tensor([1.0, -1, 3, -3, 2, -2, 0, 7], dtype=torch.float64).reshape(2, 1, 2, 2)
-    y = torch.tensor([0, 0, 0, 0, 0, 0, 0, 255]).reshape(2, 2, 2)
+    y = torch.tensor([0, 0, 0, 0, 1, 1, 1, 255]).reshape(2, 2, 2)
     terms = ClassAwareRegularization(2, preset=preset, drop_max=True)(x, y)
-    kept = {"released": ((1 + 1 + 3 + 2 + 0 + 0) / 6) ** 2, "paper": (1 + 1 + 9 + 4) / 6, "masked": (1 + 1 + 9 + 4) / 5}
-    assert float(terms.intra_c2p) == pytest.approx(kept[preset], rel=1e-12)
+    assert float(terms.intra_c2p) == pytest.approx(intra, rel=1e-12)

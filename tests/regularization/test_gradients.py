@@ -10,7 +10,9 @@ import torch
 from car_cases import TERMS, build
 from car_oracle import PRESETS, Spec, Vector, terms
 
-LABELS = torch.tensor([[[0, 0, 1, 1], [2, 0, 255, 1]], [[0, 1, 255, 0], [255, 0, 1, 0]], [[1, 0, 0, 1], [0, 255, 0, 1]]])
+LABELS = torch.tensor(
+    [[[0, 0, 1, 1], [2, 0, 255, 1]], [[0, 1, 255, 0], [255, 0, 1, 0]], [[1, 0, 0, 1], [0, 255, 0, 1]]]
+)
 STEP = 1e-6
 
 

@@ -1,13 +1,17 @@
 """Measuring a network: inference at full size, confusion matrix, scores."""
 
-from classaware.evaluation.confusion import ConfusionMatrix, SegmentationScores, confusion_matrix, scores
+from classaware.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from classaware.evaluation.inference import predict_labels, resize_logits
+from classaware.evaluation.iou import SegmentationScores, scores
+from classaware.evaluation.runner import evaluate, predictions
 
 __all__ = [
     "ConfusionMatrix",
     "SegmentationScores",
     "confusion_matrix",
+    "evaluate",
     "predict_labels",
+    "predictions",
     "resize_logits",
     "scores",
 ]

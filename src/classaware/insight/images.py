@@ -11,9 +11,7 @@ from PIL import Image
 from classaware.errors import InputError
 
 
-def colorize(
-    label: ArrayLike, palette: ArrayLike, ignore_color: Sequence[int] = (0, 0, 0)
-) -> NDArray[np.uint8]:
+def colorize(label: ArrayLike, palette: ArrayLike, ignore_color: Sequence[int] = (0, 0, 0)) -> NDArray[np.uint8]:
     """Paint a label map.
 
     Args:
@@ -69,14 +67,16 @@ def compact_bytes(array: ArrayLike) -> tuple[str, bytes]:
     """Encode an (H, W, 3) uint8 array for a page.
 
     Returns:
-        The MIME type and the file: a lossless palette PNG for at most 256 colors (painted label maps), otherwise a JPEG,
-        which is a tenth of the size for photographs.
+        The MIME type and the file: a lossless palette PNG for at most 256 colors (painted label maps), otherwise a
+        JPEG, which is a tenth of the size for photographs.
     """
-    picture = Image.fromarray(_check_picture(array))
-    colors = picture.getcolors(maxcolors=256)
-    if colors is None:
-        return "image/jpeg", _encode(picture, "JPEG", quality=88)
-    return "image/png", _encode(picture.quantize(colors=len(colors), dither=Image.Dither.NONE), "PNG", optimize=True)
+    picture = _check_picture(array)
+    if Image.fromarray(picture).getcolors(maxcolors=256) is None:
+        return "image/jpeg", _encode(Image.fromarray(picture), "JPEG", quality=88)
+    colors, index = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
+    indexed = Image.fromarray(index.reshape(picture.shape[:2]).astype(np.uint8))
+    indexed.putpalette(colors.tobytes())
+    return "image/png", _encode(indexed, "PNG", optimize=True)
 
 
 def _encode(picture: Image.Image, kind: str, **options: Any) -> bytes:

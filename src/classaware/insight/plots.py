@@ -7,6 +7,7 @@ no version, so the same numbers give the same bytes.
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -43,7 +44,9 @@ def dependency_figure(maps: Mapping[str, ArrayLike], class_names: Sequence[str])
     if not squares:
         raise InputError("There is no dependency map to draw. Give at least one.")
     side = min(14.0, max(2.6, 0.19 * len(class_names)))
-    figure = _canvas(width=len(squares) * (side + 0.3) + 2.0, height=side + 1.9)
+    names = [_short(name) for name in class_names]
+    room = 0.08 * max(map(len, names))
+    figure = _canvas(width=len(squares) * (side + 0.3) + room + 1.5, height=side + room + 1.0)
     axes = figure.subplots(1, len(squares), squeeze=False, sharey=True)[0]
     top = max((float(np.nanmax(s)) for s in squares.values() if not np.isnan(s).all()), default=1.0)
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
@@ -51,14 +54,14 @@ def dependency_figure(maps: Mapping[str, ArrayLike], class_names: Sequence[str])
     font = min(8.5, 72 * side / len(class_names) * 0.8)
     for axis, (name, square) in zip(axes, squares.items(), strict=True):
         picture = axis.imshow(np.ma.masked_invalid(square), cmap=colors, norm=norm, interpolation="nearest")
-        axis.set_title(name, fontsize=11, parse_math=False)
-        ticks = range(len(class_names))
-        axis.set_xticks(ticks, class_names, rotation=90, fontsize=font, parse_math=False)
-        axis.set_yticks(ticks, class_names, fontsize=font, parse_math=False)
+        axis.set_title(_short(name), fontsize=11, parse_math=False)
+        ticks = range(len(names))
+        axis.set_xticks(ticks, names, rotation=90, fontsize=font, parse_math=False)
+        axis.set_yticks(ticks, names, fontsize=font, parse_math=False)
         axis.tick_params(length=0)
         axis.set_xlabel("on this class")
     axes[0].set_ylabel("dependency of this class")
-    figure.colorbar(picture, ax=list(axes), label="similarity of class centers (Eq. 4)", shrink=0.9)
+    figure.colorbar(picture, ax=list(axes), label="similarity of class centers (Eq. 4)", shrink=0.8)
     return _frozen(figure)
 
 
@@ -75,7 +78,7 @@ def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     networks = list(dict.fromkeys(network for lines in curves.values() for network in lines))
     if not networks:
         raise InputError("There is no curve to draw. Give at least one quantity with one network.")
-    columns = min(3, len(curves))
+    columns = 2 if len(curves) == 4 else min(3, len(curves))
     rows = math.ceil(len(curves) / columns)
     figure = _canvas(width=3.6 * columns + 0.4, height=2.5 * rows + 0.4 + 0.2 * math.ceil(len(networks) / columns))
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -87,7 +90,8 @@ def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
         _panel(axis, quantity, lines, looks)
     for axis in axes[len(curves) :]:
         axis.remove()
-    legend = figure.legend(list(looks.values()), networks, loc="outside upper center", ncols=columns, frameon=False)
+    names = [_short(network) for network in networks]
+    legend = figure.legend(list(looks.values()), names, loc="outside upper center", ncols=columns, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return _frozen(figure)
@@ -104,7 +108,7 @@ def _panel(axis: Axes, quantity: str, lines: Mapping[str, Curve], looks: Mapping
         marker = "o" if len(steps) <= 12 else ""
         y = np.where(np.isfinite(values), values, np.nan)
         axis.plot(np.asarray(steps), y, color=look.get_color(), ls=look.get_linestyle(), lw=1.6, marker=marker, ms=3.5)
-    axis.set_title(quantity, fontsize=10, loc="left", parse_math=False)
+    axis.set_title(_short(quantity), fontsize=10, loc="left", parse_math=False)
     axis.set_xlabel("step", fontsize=9)
     axis.tick_params(labelsize=8)
     axis.grid(color="#e5e5e5", linewidth=0.7)
@@ -123,9 +127,9 @@ def figure_to_png(figure: Figure, dpi: float = 150) -> bytes:
     return _save(figure, "png", dpi=dpi, metadata={"Software": None})
 
 
-def _save(figure: Figure, kind: str, **options: object) -> bytes:
+def _save(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
+    figure.savefig(buffer, format=kind, bbox_inches="tight", pad_inches=0.1, **options)
     return buffer.getvalue()
 
 
@@ -141,6 +145,11 @@ def _frozen(figure: Figure) -> Figure:
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
+
+
+def _short(name: str) -> str:
+    # A long name would take all room from the picture; the report's tables and captions have it in full.
+    return name if len(name) <= 32 else f"{name[:31]}…"
 
 
 def _square(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:

@@ -27,7 +27,8 @@ class RunningCenters(nn.Module):
     """Exponential moving average of the batch's class centers, saved with the model.
 
     A class takes the first batch mean in which it occurs as it is, and is present from then on; until then nothing
-    reads its row. (The authors' code starts from random vectors instead.)
+    reads its row. (The authors' code starts from random vectors instead.) Only in eval mode can a labelled pixel belong
+    to a class never seen; its center is the zero vector.
 
     Args:
         num_classes: K.
@@ -56,7 +57,9 @@ class RunningCenters(nn.Module):
             The running centers (K, C) as a differentiable function of ``mu_KC``, and the classes seen so far (K,).
         """
         if self.centers_KC.shape[1] == 0:
-            self.centers_KC = torch.zeros_like(mu_KC)
+            # Of its own: neither an inference tensor nor one that belongs to a function transform.
+            with torch.inference_mode(False):
+                self.centers_KC = torch.zeros(mu_KC.shape, dtype=mu_KC.dtype, device=mu_KC.device)
         if self.centers_KC.shape != mu_KC.shape:
             raise ValueError(
                 f"features have {mu_KC.shape[1]} channels, but the running centers were made with "
@@ -66,7 +69,7 @@ class RunningCenters(nn.Module):
         old_KC, seen_K = self.centers_KC.clone().to(mu_KC.dtype), self.seen_K
         if not self.training:
             return old_KC, seen_K
-        share_K1 = torch.where(seen_K, 1 - self.decay, 1.0).to(mu_KC.dtype).unsqueeze(-1)
+        share_K1 = torch.where(seen_K, torch.full_like(mu_KC[:, 0], 1 - self.decay), 1.0).unsqueeze(-1)
         new_KC = torch.where(present_K.unsqueeze(-1), old_KC + share_K1 * (mu_KC - old_KC), old_KC)
         with torch.no_grad():
             self.centers_KC.copy_(new_KC)
@@ -77,6 +80,6 @@ class RunningCenters(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the number of channels from the state dict where none is known yet."""
         saved = state_dict.get(prefix + "centers_KC")
-        if saved is not None and self.centers_KC.shape[1] == 0:
+        if saved is not None and 0 in (saved.shape[1], self.centers_KC.shape[1]):
             self.centers_KC = torch.zeros_like(saved, device=self.centers_KC.device)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -56,6 +56,7 @@ def checked_labels(
             NaN or infinite (names the first place and how many).
     """
     if check_labels:
+        y_BHW = y_BHW.long()
         bad = ((y_BHW < 0) | (y_BHW >= num_classes)) & (y_BHW != ignore_index)
         if bool(bad.any()):
             place = bad.nonzero()[0].tolist()

@@ -103,7 +103,7 @@ def _dependency(similarity_BRK: Tensor, other_BRK: Tensor, takes_part_B1K: Tenso
     # A finite minimum, for with -inf a row in which no class takes part would be NaN.
     lowest = torch.finfo(similarity_BRK.dtype).min
     attention_BRK = similarity_BRK.masked_fill(~takes_part_B1K, lowest).softmax(-1)
-    share_B11 = margin / (takes_part_B1K.sum(-1, keepdim=True) - 1).clamp(min=1)
+    share_B11 = margin / (takes_part_B1K.sum(-1, keepdim=True) - 1).clamp(min=1).to(similarity_BRK.dtype)
     excess_BRK = (attention_BRK - share_B11).relu()
     return (excess_BRK * other_BRK).sum(-1)
 

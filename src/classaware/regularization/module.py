@@ -188,12 +188,14 @@ def _check_shapes(features: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"features must be floating and (B, C, H, W), got {features.dtype} of shape {tuple(features.shape)}."
         )
-    if labels.ndim != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
+    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(
             f"labels must be integers and (B, H, W), got {labels.dtype} of shape {tuple(labels.shape)}. "
             "A one-hot or (B, 1, H, W) map has to be turned into class indices first."
         )
     if features.shape[0] != labels.shape[0]:
         raise ValueError(f"features hold {features.shape[0]} images, labels {labels.shape[0]}: pass the same batch.")
+    if features.device != labels.device:
+        raise ValueError(f"features are on {features.device}, labels on {labels.device}: move them to one device.")
     if features.numel() == 0 or labels.numel() == 0:
         raise ValueError(f"empty input: features {tuple(features.shape)}, labels {tuple(labels.shape)}.")

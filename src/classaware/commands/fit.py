@@ -1,0 +1,174 @@
+"""``classaware fit``: train a network."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from classaware.data import SegmentationData
+from classaware.errors import InputError
+from classaware.regularization import ClassAwareRegularization
+from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
+from classaware.training.task import SegmentationTask
+
+# Set here: logs, checkpoints and the progress bar, which have one right place each.
+_TRAINER_OWN = {"logger", "callbacks", "default_root_dir", "enable_progress_bar", "enable_checkpointing", "plugins"}
+
+
+def build_parser() -> ArgumentParser:
+    """Every constructor argument of data, network, regularizer, training and trainer."""
+    parser = ArgumentParser(prog="classaware fit", description="Train a segmentation network.", exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file, or the name of a packaged recipe; repeatable")
+    parser.add_argument("--output", type=Path, default=Path("runs/latest"), help="folder for checkpoints and logs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, sampling and augmentation")
+    parser.add_argument("--ckpt_path", type=Path | None, default=None, help="checkpoint to resume from")
+    parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
+    add_network_arguments(parser)
+    parser.add_class_arguments(ClassAwareRegularization, "regularizer")
+    parser.add_class_arguments(SegmentationTask, "training", skip={"network", "regularizer"})
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN)
+    parser.set_defaults({"trainer.check_val_every_n_epoch": None, "trainer.val_check_interval": 1000})
+    parser.link_arguments("data", "network.num_classes", lambda data: data.num_classes, apply_on="instantiate")
+    parser.link_arguments("data", "regularizer.num_classes", lambda data: data.num_classes, apply_on="instantiate")
+    parser.link_arguments("data", "regularizer.ignore_index", lambda data: data.ignore_index, apply_on="instantiate")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, check everything that can be checked, train."""
+    parser = build_parser()
+    config = parser.parse_args(expand_recipes(arguments))
+    check_output(config.output, config.ckpt_path)
+    fit(parser, config)
+
+
+def fit(parser: ArgumentParser, config: Namespace, progress: Callable[[], Callback] = RichProgressBar) -> Path:
+    """Train as ``config`` says; returns the last checkpoint's path."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    _quiet()
+    own = {"logger": _loggers(config.output), "callbacks": _callbacks(config.output, progress())}
+    if config.trainer.max_steps > 0:
+        config.trainer.val_check_interval = min(config.trainer.val_check_interval, config.trainer.max_steps)
+    objects = _instantiate(parser, config, own)
+    config.output.mkdir(parents=True, exist_ok=True)
+    parser.save(config, config.output / "config.yaml", overwrite=True, skip_none=False)
+    task = objects.task
+    task.card = _card(config, objects.data)
+    objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
+    return config.output / "last.ckpt"
+
+
+def _instantiate(parser: ArgumentParser, config: Namespace, own: dict[str, Any]) -> Namespace:
+    """Build what the configuration describes, the trainer last."""
+    trainer_arguments = config.pop("trainer")
+    try:
+        objects = parser.instantiate(config)
+        objects.data.seed = config.seed
+        objects.task = SegmentationTask(objects.network, objects.regularizer, **objects.pop("training").as_dict())
+        objects.trainer = pl.Trainer(**trainer_arguments.as_dict(), default_root_dir=config.output, **own)
+    except (ValueError, MisconfigurationException) as error:
+        raise InputError(str(error)) from error
+    finally:
+        config.trainer = trainer_arguments
+    return objects
+
+
+def _card(config: Namespace, data: SegmentationData) -> NetworkCard:
+    network = config.network.as_dict()
+    # Whoever loads the checkpoint has the trained weights and needs neither download nor file.
+    network["backbone"] |= {"pretrained": "no", "weights": None}
+    return NetworkCard(
+        network=network | {"num_classes": data.num_classes},
+        class_names=list(data.dataset.class_names),
+        palette=[list(color) for color in data.dataset.palette],
+        ignore_index=data.ignore_index,
+        image_size=None if data.image_size is None else list(data.image_size),
+        dataset=_plain(config.data.dataset),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Nested namespaces, paths and tuples to dicts, strings and lists."""
+    if isinstance(value, Namespace):
+        return {key: _plain(item) for key, item in vars(value).items()}
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+class SaveLast(Callback):
+    """Write ``last.ckpt`` after every validation and at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, except in the sanity check before training."""
+        if not trainer.sanity_checking:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what training ended with."""
+        trainer.save_checkpoint(self.path)
+
+
+def _callbacks(output: Path, progress: Callback) -> list[Callback]:
+    best = ModelCheckpoint(
+        output, filename="best", monitor="val/miou", mode="max", save_top_k=1, enable_version_counter=False
+    )
+    return [best, SaveLast(output / "last.ckpt"), progress]
+
+
+def _loggers(output: Path) -> list[Any]:
+    return [CSVLogger(output, name="", version="logs"), TensorBoardLogger(output, name="", version="tensorboard")]
+
+
+def check_output(output: Path, ckpt_path: Path | None) -> None:
+    """A finished or stopped run is not overwritten by accident, and a checkpoint to resume from must be readable."""
+    if ckpt_path is not None:
+        read_checkpoint(ckpt_path)
+    elif (output / "last.ckpt").exists():
+        raise InputError(
+            f"output folder {output} already holds a run: resume it with --ckpt_path {output / 'last.ckpt'}, "
+            "or choose another --output."
+        )
+
+
+def expand_recipes(arguments: Sequence[str]) -> list[str]:
+    """``--config NAME`` where NAME is no file but a packaged recipe: its path instead."""
+    expanded = list(arguments)
+    for i, argument in enumerate(expanded):
+        if argument == "--config" and i + 1 < len(expanded):
+            expanded[i + 1] = _recipe(expanded[i + 1])
+        elif argument.startswith("--config="):
+            expanded[i] = f"--config={_recipe(argument.removeprefix('--config='))}"
+    return expanded
+
+
+def _recipe(name: str) -> str:
+    folder = Path(str(files("classaware") / "recipes"))
+    packaged = folder / f"{name.removesuffix('.yaml')}.yaml"
+    if Path(name).is_file() or not packaged.is_file():
+        if not Path(name).is_file() and not name.lstrip().startswith("{"):
+            known = ", ".join(sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml")))
+            raise InputError(f"config {name!r} is neither a file nor a packaged recipe ({known}).")
+        return name
+    return str(packaged)
+
+
+def _quiet() -> None:
+    """Only what concerns the user: no advertisement, no advice on the number of workers, no news of torch's own."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -1,0 +1,70 @@
+"""``classaware COMMAND ...``: finds the command's file and turns every expected error into one line."""
+
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from classaware import __version__
+from classaware.errors import InputError
+
+COMMANDS = {
+    "fit": "train a network on a data set, with or without CAR",
+    "evaluate": "mIoU and per-class IoU of a checkpoint on a data set",
+    "predict": "index masks and overlays for images",
+    "demo": "see CAR's effect on unseen class combinations, in minutes on a CPU",
+}
+
+_USAGE = "\n".join(
+    [
+        "usage: classaware COMMAND ...",
+        "",
+        "Class-aware regularization (CAR, ECCV 2022) for semantic segmentation.",
+        "",
+        "commands:",
+        *(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()),
+        "",
+        "'classaware COMMAND --help' lists a command's options; 'classaware --version' prints the version.",
+    ]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 2 unusable input (one line on the error stream), 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0
+    if arguments[0] == "--version":
+        print(f"classaware {__version__}")
+        return 0
+    name = arguments.pop(0)
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        return _fail("", f"unknown command {name!r}; {f'did you mean {near[0]!r}?' if near else _known()}")
+    try:
+        import_module(f"classaware.commands.{name}").run(arguments)
+    except (InputError, ArgumentError) as error:
+        return _fail(name, str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("classaware"):
+            raise
+        return _fail(name, f"the package {error.name!r} is missing: pip install 'classaware[train]'")
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", 130)
+    return 0
+
+
+def _known() -> str:
+    return f"choose one of {', '.join(COMMANDS)}."
+
+
+def _fail(command: str, message: str, status: int = 2) -> int:
+    program = f"classaware {command}".strip()
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What a checkpoint says about its network, and how to have the network again from it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+
+from classaware.data import SegmentationDataset
+from classaware.errors import InputError
+from classaware.models import Backbone, Segmenter
+
+KEY = "classaware"  # of the card in a checkpoint
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """Plain values (``weights_only`` loading reads them) that rebuild a network and name what it predicts.
+
+    Attributes:
+        network: constructor arguments of :class:`Segmenter`, as in the configuration.
+        class_names: name of class i.
+        palette: (red, green, blue) of class i.
+        ignore_index: label of pixels without a class.
+        image_size: (height, width) to which images are brought first, or None for their own.
+        dataset: the data set that it was trained on, as in the configuration.
+    """
+
+    network: dict[str, Any]
+    class_names: list[str]
+    palette: list[list[int]]
+    ignore_index: int
+    image_size: list[int] | None
+    dataset: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+
+def add_network_arguments(parser: ArgumentParser) -> None:
+    """The groups ``network`` and ``network.backbone``: every constructor argument of both."""
+    parser.add_class_arguments(Backbone, "network.backbone")
+    parser.add_class_arguments(Segmenter, "network", skip={"backbone"})
+
+
+def build_network(arguments: dict[str, Any]) -> Segmenter:
+    """A network with random weights from a card's ``network``."""
+    parser = ArgumentParser(exit_on_error=False)
+    add_network_arguments(parser)
+    return parser.instantiate(parser.parse_object({"network": arguments})).network
+
+
+def build_dataset(arguments: dict[str, Any]) -> SegmentationDataset:
+    """The data set that a card's ``dataset`` names."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--dataset", type=SegmentationDataset)
+    return parser.instantiate(parser.parse_object({"dataset": arguments})).dataset
+
+
+def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
+    """The network of a checkpoint written by ``classaware fit``, in eval mode, on the CPU, and its card.
+
+    Raises:
+        InputError: the file is missing, damaged, or not such a checkpoint.
+    """
+    checkpoint = read_checkpoint(path)
+    card = NetworkCard(**checkpoint[KEY])
+    network = build_network(card.network)
+    prefix = "network."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"checkpoint {path} does not hold the weights that its own card describes.") from error
+    return network.eval(), card
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, read without executing code from it."""
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        raise InputError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}): it is damaged, cut short, or no checkpoint. "
+            "Use an earlier one, such as best.ckpt or last.ckpt beside it."
+        ) from error
+    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
+        raise InputError(f"checkpoint {path} was not written by 'classaware fit': it does not say what its network is.")
+    return checkpoint

@@ -1,0 +1,73 @@
+"""Optimizers, parameter groups and the poly schedule."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from classaware.models import Projection, Segmenter
+
+Decay = Literal["released", "kernels"]
+
+
+def parameter_groups(
+    network: Segmenter, lr: float, weight_decay: float, decay: Decay, backbone_lr_scale: float
+) -> list[dict[str, object]]:
+    """Up to four groups: backbone or the rest, with weight decay or without.
+
+    Biases and norms never decay. ``kernels`` decays every convolution's and matrix's weights; ``released`` those
+    that decay in the authors' code: the head's own convolutions and the classifier, but neither the backbone nor
+    what CAR adds (its linear convolution, and the 1x1 projection behind it).
+
+    Args:
+        network: whose parameters are grouped.
+        lr: learning rate of everything but the backbone.
+        weight_decay: PyTorch's, twice the authors' factor (their penalty has no 1/2).
+        decay: which weights decay.
+        backbone_lr_scale: the backbone's learning rate over ``lr``.
+    """
+    without = _added_by_car(network.projection) if decay == "released" else set()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        in_backbone = name.startswith("backbone.")
+        kernel = parameter.ndim > 1 and parameter not in without
+        decays = kernel and not (decay == "released" and in_backbone)
+        groups.setdefault((in_backbone, decays), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": lr * (backbone_lr_scale if in_backbone else 1.0),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+
+
+def _added_by_car(projection: nn.Module) -> set[nn.Parameter]:
+    """Convolutions that exist only because of CAR; the head's own 3x3 projection is not among them."""
+    if not isinstance(projection, Projection) or projection.linear is None:
+        return set()
+    added = set(projection.linear.parameters())
+    conv = projection.conv[0]
+    if isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1):
+        added |= set(conv.parameters())
+    return added
+
+
+def create_optimizer(name: Literal["sgd", "adamw"], groups: list[dict[str, object]], momentum: float) -> Optimizer:
+    """SGD with momentum (no Nesterov), or AdamW with torch's betas."""
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+    return torch.optim.AdamW(groups)
+
+
+def poly_schedule(optimizer: Optimizer, max_steps: int, power: float, warmup_steps: int) -> LambdaLR:
+    """lr * (1 - step / max_steps)^power, ending at 0; a linear rise before it where ``warmup_steps`` > 0."""
+
+    def factor(step: int) -> float:
+        warmup = min((step + 1) / (warmup_steps + 1), 1.0)
+        return warmup * (1 - min(step, max_steps) / max_steps) ** power
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,128 @@
+"""Training and validation of a segmenter as a Lightning module."""
+
+import math
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from classaware.errors import InputError
+from classaware.evaluation import ConfusionMatrix, predict_labels, resize_logits, scores
+from classaware.models import Projection, Segmenter
+from classaware.regularization import ClassAwareRegularization
+from classaware.training.card import KEY, NetworkCard
+from classaware.training.loss import Average, cross_entropy
+from classaware.training.optimization import Decay, create_optimizer, parameter_groups, poly_schedule
+
+
+class SegmentationTask(pl.LightningModule):
+    """Cross-entropy, and CAR where the network has a tap for it; SGD or AdamW under the poly schedule.
+
+    The defaults are the authors': SGD 0.01, momentum 0.9, poly 0.9 without warm-up, weight decay 2e-4 (their penalty
+    is 1e-4 without the 1/2) on the head's kernels alone.
+
+    Args:
+        network: the network to train.
+        regularizer: used when ``network`` has CAR's linear convolution.
+        average: what the cross-entropy's sum is divided by: ``valid`` pixels, or ``all`` as in the authors' code.
+        optimizer: ``sgd`` or ``adamw``.
+        lr: initial learning rate.
+        momentum: of SGD.
+        weight_decay: of the weights that ``decay`` names.
+        decay: ``released`` (the head's kernels alone) or ``kernels`` (all kernels, backbone included).
+        backbone_lr_scale: the backbone's learning rate over ``lr``.
+        power: of the poly schedule.
+        warmup_steps: linear rise at the beginning.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        regularizer: ClassAwareRegularization,
+        average: Average = "valid",
+        optimizer: Literal["sgd", "adamw"] = "sgd",
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 2e-4,
+        decay: Decay = "released",
+        backbone_lr_scale: float = 1.0,
+        power: float = 0.9,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__()
+        if lr <= 0:
+            raise InputError(f"lr={lr}: the learning rate must be above 0.")
+        self.network = network
+        self.regularizer = regularizer
+        self.average: Average = average
+        self.optimizer: Literal["sgd", "adamw"] = optimizer
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.decay: Decay = decay
+        self.backbone_lr_scale = backbone_lr_scale
+        self.power = power
+        self.warmup_steps = warmup_steps
+        self.card: NetworkCard | None = None
+        self.val_confusion = ConfusionMatrix(network.num_classes, regularizer.ignore_index)
+
+    @property
+    def uses_car(self) -> bool:
+        """Whether the network has the tap that CAR regularizes."""
+        projection = self.network.projection
+        return isinstance(projection, Projection) and projection.linear is not None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what the network is beside its weights."""
+        if self.card is not None:
+            checkpoint[KEY] = self.card.to_dict()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch ``{"image": (B, 3, H, W) in [0, 1], "label": (B, H, W)}``, every term logged."""
+        labels = batch["label"]
+        output = self.network(batch["image"])
+        logits = resize_logits(output.logits, (labels.shape[-2], labels.shape[-1]))
+        ce = loss = cross_entropy(logits, labels, self.regularizer.ignore_index, self.average)
+        terms: dict[str, Tensor] = {"ce": ce}
+        if self.uses_car:
+            car = self.regularizer(output.features, labels)
+            loss = ce + car.total
+            terms |= {"intra_c2p": car.intra_c2p, "inter_c2c": car.inter_c2c, "inter_c2p": car.inter_c2p}
+        self.log("loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()})
+        self.log("train/lr", self.optimizers().param_groups[-1]["lr"])  # type: ignore[union-attr]
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Stop when the loss is no number; looked at only when it is logged, for the look waits for the device."""
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            loss = float(outputs["loss"])
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss is {loss} at step {self.trainer.global_step}: lower training.lr (now {self.lr}), "
+                    "raise training.warmup_steps, or use trainer.precision=32-true."
+                )
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Whole images, compared with the labels at the labels' own size."""
+        labels = batch["label"]
+        output = self.network(batch["image"])
+        self.val_confusion.update(predict_labels(output.logits, (labels.shape[-2], labels.shape[-1])), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log mIoU and pixel accuracy over the whole set."""
+        names = [str(i) for i in range(self.network.num_classes)]
+        result = scores(self.val_confusion.compute(), names)
+        self.val_confusion.reset()
+        self.log("val/miou", result.mean_iou, prog_bar=True)
+        self.log("val/pixel_accuracy", result.pixel_accuracy)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """One optimizer, one schedule that is advanced every step."""
+        max_steps = self.trainer.max_steps
+        if max_steps < 1:
+            raise InputError("trainer.max_steps must be set: training is counted in steps (for example 30000).")
+        groups = parameter_groups(self.network, self.lr, self.weight_decay, self.decay, self.backbone_lr_scale)
+        optimizer = create_optimizer(self.optimizer, groups, self.momentum)
+        schedule = poly_schedule(optimizer, max_steps, self.power, self.warmup_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
