@@ -23,12 +23,36 @@ THINGS = ("cow", "sheep", "camel", "lizard", "boat", "duck", "bear", "penguin")
 CLASS_NAMES = STUFF + THINGS
 """Class indices: the stuff first, then the things."""
 
+PALETTE = (
+    *((96, 160, 64), (224, 196, 128), (64, 128, 192), (216, 224, 236)),
+    *(
+        (160, 64, 32),
+        (240, 128, 96),
+        (128, 64, 128),
+        (200, 96, 200),
+        (192, 32, 64),
+        (248, 200, 0),
+        (64, 48, 32),
+        (0, 0, 64),
+    ),
+)
+"""Color of every class in painted label maps."""
+
 FAVORITES = {len(STUFF) + thing: thing // 2 for thing in range(len(THINGS))}
 """Class index of every thing -> class index of the stuff that it usually lies on."""
 
 _BASE = ((88, 128, 62), (192, 168, 118), (62, 106, 148), (208, 214, 224))
 _THING_COLOR = (134, 116, 102)
-_TINTS = ((30, 0, -10), (-10, 30, 0), (0, -10, 30), (24, 24, -24), (-24, 24, 24), (24, -24, 24), (-30, 0, 10), (10, -30, 0))
+_TINTS = (
+    (30, 0, -10),
+    (-10, 30, 0),
+    (0, -10, 30),
+    (24, 24, -24),
+    (-24, 24, 24),
+    (24, -24, 24),
+    (-30, 0, 10),
+    (10, -30, 0),
+)
 
 _QUARTER = (0, 25, 50, 74, 98, 121, 142, 162, 181, 198, 213, 226, 237, 245, 251, 255, 256)
 _SINE = np.array(
@@ -154,7 +178,9 @@ def _center(stream: Stream, free: BoolArray, radius: int) -> tuple[int, int, int
     y = ((words >> np.uint64(32)) % span).astype(np.int32) + radius
     x = ((words & np.uint64(0xFFFFFFFF)) % span).astype(np.int32) + radius
     half = max(radius * 7 // 8, 1)
-    inside = total[y + half, x + half] - total[y - half, x + half] - total[y + half, x - half] + total[y - half, x - half]
+    inside = (
+        total[y + half, x + half] - total[y - half, x + half] - total[y + half, x - half] + total[y - half, x - half]
+    )
     best = int(inside.argmax())
     return int(y[best]), int(x[best]), int(inside[best]) * 100 // (4 * half * half)
 

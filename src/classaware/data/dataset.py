@@ -1,0 +1,164 @@
+"""Images with index masks: what every data set has, and the reading of one pair with its checks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision import tv_tensors
+
+from classaware.errors import InputError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+Color = tuple[int, int, int]
+
+
+class Sample(NamedTuple):
+    """One image and its mask."""
+
+    name: str
+    image: Path
+    label: Path
+
+
+class SegmentationDataset:
+    """Class names, colors, and the pairs of every split.
+
+    A data set says where its files are (``samples``) and, where its masks are not index masks with
+    ``ignore_index``, how their values map (``map_values``).
+
+    Attributes:
+        class_names: name of class i.
+        palette: (red, green, blue) of class i.
+        ignore_index: label of pixels without a class.
+        splits: names of its parts.
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ignore_index: int = 255
+    splits: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    def samples(self, split: str) -> list[Sample]:
+        """All pairs of a split, sorted by name.
+
+        Raises:
+            InputError: no such split, a folder that is missing or empty, or an image without a mask.
+        """
+        raise NotImplementedError("a data set defines samples")
+
+    def map_values(self, label: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Values of a mask file to classes and ``ignore_index``."""
+        return label
+
+    def read(self, sample: Sample) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        """Image uint8 (3, H, W) and label int64 (H, W).
+
+        Raises:
+            InputError: a file that cannot be read, a mask that is a color picture, sizes that differ, or a value that
+                is no class.
+        """
+        image = read_image(sample.image)
+        label = self.map_values(read_mask(sample.label))
+        if image.shape[1:] != label.shape:
+            raise InputError(
+                f"{sample.image} is {image.shape[1]}x{image.shape[2]} (height x width) but its mask {sample.label} is "
+                f"{label.shape[0]}x{label.shape[1]}: masks must have their image's size."
+            )
+        bad = ((label < 0) | (label >= self.num_classes)) & (label != self.ignore_index)
+        if bad.any():
+            raise InputError(
+                f"{sample.label} holds the value {label[bad][0]} ({int(bad.sum())} such pixels), which is neither one of "
+                f"the {self.num_classes} classes (0 to {self.num_classes - 1}) nor ignore_index={self.ignore_index}: "
+                "correct the mask, the list of classes, or ignore_index."
+            )
+        return tv_tensors.Image(image), tv_tensors.Mask(torch.from_numpy(label))
+
+    def check_split(self, split: str) -> None:
+        """Raise ``InputError`` with the names of the splits if this is none of them."""
+        if split not in self.splits:
+            raise InputError(f"split {split!r} does not exist; choose one of {', '.join(self.splits)}.")
+
+
+def pair_files(images: Path, labels: Path) -> list[Sample]:
+    """Images of a folder, each with the mask of the same stem in another folder."""
+    for folder in (images, labels):
+        if not folder.is_dir():
+            raise InputError(f"folder {folder} does not exist: expected images in {images} and masks in {labels}.")
+    files = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"folder {images} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    stems = [path.stem for path in files]
+    for path, following in zip(files, files[1:], strict=False):
+        if path.stem == following.stem:
+            raise InputError(f"{path} and {following} would share the mask {path.stem}.png: remove one of them.")
+    pairs = [Sample(stem, path, labels / f"{stem}.png") for stem, path in zip(stems, files, strict=True)]
+    missing = [pair for pair in pairs if not pair.label.is_file()]
+    if missing:
+        raise InputError(f"{len(missing)} of {len(pairs)} images have no mask, first {missing[0].label} is missing.")
+    return pairs
+
+
+def read_image(path: Path) -> torch.Tensor:
+    """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped."""
+    with _opened(path) as picture:
+        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def read_mask(path: Path) -> NDArray[np.int64]:
+    """An index mask (H, W); of a palette PNG the indices, not the colors."""
+    with _opened(path) as picture:
+        if picture.mode not in ("L", "P", "I", "I;16", "1"):
+            raise InputError(
+                f"{path} is a color picture ({picture.mode}), not an index mask: write the class numbers as an 8-bit "
+                "gray or palette PNG."
+            )
+        return np.array(picture).astype(np.int64)
+
+
+def _opened(path: Path) -> Image.Image:
+    """A picture with its pixels decoded, so that a truncated file shows itself here."""
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as an image ({error}): it is damaged or no image.") from error
+    return picture
+
+
+def default_palette(num_classes: int) -> tuple[Color, ...]:
+    """PASCAL VOC's colors: the bits of the class number dealt to red, green, blue from the highest bit down."""
+
+    def color(index: int) -> Color:
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+        return (channels[0], channels[1], channels[2])
+
+    return tuple(color(index) for index in range(num_classes))
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Line i of a text file is the name of class i; blank lines at the end are passed over."""
+    try:
+        lines: Sequence[str] = path.read_text("utf-8").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"class list {path} cannot be read: it must be UTF-8 text with one class name a line."
+        ) from error
+    names = tuple(line.strip() for line in lines)
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise InputError(f"class list {path} must hold one name a line, without gaps or repetitions.")
+    return names

@@ -1,0 +1,171 @@
+"""A data set as the loaders that training and evaluation read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from classaware.data.dataset import Sample, SegmentationDataset
+from classaware.data.hashing import derive
+from classaware.data.sampler import Place, StepSampler
+from classaware.data.transforms import SCALES, EvalTransform, TrainTransform
+from classaware.errors import InputError
+
+Item = dict[str, Any]
+
+
+class SegmentationData(pl.LightningDataModule):
+    """Loaders of ``{"image": float32 (B, 3, H, W) in [0, 1], "label": int64 (B, H, W), "name": list}``.
+
+    Args:
+        dataset: the images and masks.
+        batch_size: of training, in each process.
+        eval_batch_size: of evaluation; above 1 all images must have one size.
+        image_size: (height, width) to which images are brought first; in evaluation labels keep their own size.
+        crop_size: (height, width) of training; needed where images differ in size.
+        scales: from which one is drawn for each training image.
+        flip: mirror left and right in half of the cases.
+        brightness: shift the brightness in half of the cases.
+        train_split: name of the split to train on.
+        val_split: name of the split to choose on.
+        num_workers: processes that read images; 0 reads in the main process.
+        seed: of order and augmentation, which do not depend on the number of workers.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        batch_size: int = 16,
+        eval_batch_size: int = 1,
+        image_size: tuple[int, int] | None = None,
+        crop_size: tuple[int, int] | None = None,
+        scales: tuple[float, ...] = SCALES,
+        flip: bool = True,
+        brightness: bool = True,
+        train_split: str = "train",
+        val_split: str = "val",
+        num_workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or eval_batch_size < 1 or num_workers < 0:
+            raise InputError(
+                f"batch_size={batch_size} and eval_batch_size={eval_batch_size} must be at least 1, "
+                f"num_workers={num_workers} at least 0."
+            )
+        if not scales or min(scales) <= 0:
+            raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.image_size = image_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.train_split = train_split
+        self.val_split = val_split
+        self.train_transform = TrainTransform(image_size, crop_size, scales, flip, brightness, dataset.ignore_index)
+
+    @property
+    def num_classes(self) -> int:
+        """K of the data set."""
+        return self.dataset.num_classes
+
+    @property
+    def ignore_index(self) -> int:
+        """Label of pixels without a class."""
+        return self.dataset.ignore_index
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Batches from the trainer's current step to its last."""
+        trainer = self.trainer
+        if trainer is None:
+            raise RuntimeError("train_dataloader is asked for by a Trainer")
+        samples = self.dataset.samples(self.train_split)
+        accumulate = trainer.accumulate_grad_batches
+        sampler = StepSampler(
+            len(samples),
+            self.batch_size,
+            trainer.max_steps * accumulate,
+            self.seed,
+            lambda: trainer.global_step * accumulate,
+            trainer.global_rank,
+            trainer.world_size,
+        )
+        data = TrainSamples(self.dataset, samples, self.train_transform, self.seed)
+        return DataLoader(data, batch_sampler=sampler, **self._options())
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        """The split to choose on."""
+        return self.eval_dataloader(self.val_split)
+
+    def eval_dataloader(self, split: str) -> DataLoader[Item]:
+        """Every image of a split once and whole, in order; of several processes each reads its own share."""
+        samples = self.dataset.samples(split)
+        if self.trainer is not None and self.trainer.world_size > 1:
+            samples = samples[self.trainer.global_rank :: self.trainer.world_size]
+        data = EvalSamples(self.dataset, samples, EvalTransform(self.image_size))
+        return DataLoader(data, batch_size=self.eval_batch_size, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _one_thread,
+        }
+
+
+class TrainSamples(Dataset[Item]):
+    """Augmented samples; what is drawn for a position depends on the seed and the position alone."""
+
+    def __init__(
+        self, dataset: SegmentationDataset, samples: Sequence[Sample], transform: TrainTransform, seed: int
+    ) -> None:
+        self.dataset = dataset
+        self.samples = samples
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, place: Place) -> Item:  # type: ignore[override]  # the sampler yields places
+        index, position = place
+        generator = torch.Generator().manual_seed(derive(self.seed, position) >> 1)
+        image, label = self.transform(*self.dataset.read(self.samples[index]), generator)
+        return {"image": image, "label": label, "name": self.samples[index].name}
+
+
+class EvalSamples(Dataset[Item]):
+    """Whole samples."""
+
+    def __init__(self, dataset: SegmentationDataset, samples: Sequence[Sample], transform: EvalTransform) -> None:
+        self.dataset = dataset
+        self.samples = samples
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Item:
+        image, label = self.transform(*self.dataset.read(self.samples[index]))
+        return {"image": image, "label": label, "name": self.samples[index].name}
+
+
+def collate(items: list[Item]) -> Item:
+    """Stack images and labels, which must have one size."""
+    for key in ("image", "label"):
+        sizes = {tuple(item[key].shape[-2:]) for item in items}
+        if len(sizes) > 1:
+            raise InputError(
+                f"a batch holds {key}s of different sizes ({', '.join(f'{h}x{w}' for h, w in sorted(sizes))}): set "
+                "data.crop_size for training, and a batch size of 1 for evaluation."
+            )
+    stacked: dict[str, Tensor] = {key: torch.stack([item[key] for item in items]) for key in ("image", "label")}
+    return stacked | {"name": [item["name"] for item in items]}
+
+
+def _one_thread(worker: int) -> None:
+    """Workers share the cores with each other already."""
+    torch.set_num_threads(1)
