@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,15 @@ def build_parser() -> ArgumentParser:
     parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
     add_network_arguments(parser)
     parser.add_class_arguments(ClassAwareRegularization, "regularizer")
-    parser.add_class_arguments(SegmentationTask, "training", skip={"network", "regularizer"})
-    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN)
-    parser.set_defaults({"trainer.check_val_every_n_epoch": None, "trainer.val_check_interval": 1000})
+    parser.add_class_arguments(SegmentationTask, "training", skip={"network", "regularizer"}, instantiate=False)
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN, instantiate=False)
+    parser.set_defaults(
+        {
+            "trainer.check_val_every_n_epoch": None,
+            "trainer.val_check_interval": 1000,
+            "trainer.enable_model_summary": False,
+        }
+    )
     parser.link_arguments("data", "network.num_classes", lambda data: data.num_classes, apply_on="instantiate")
     parser.link_arguments("data", "regularizer.num_classes", lambda data: data.num_classes, apply_on="instantiate")
     parser.link_arguments("data", "regularizer.ignore_index", lambda data: data.ignore_index, apply_on="instantiate")
@@ -50,11 +56,11 @@ def run(arguments: Sequence[str]) -> None:
     fit(parser, config)
 
 
-def fit(parser: ArgumentParser, config: Namespace, progress: Callable[[], Callback] = RichProgressBar) -> Path:
+def fit(parser: ArgumentParser, config: Namespace) -> Path:
     """Train as ``config`` says; returns the last checkpoint's path."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _quiet()
-    own = {"logger": _loggers(config.output), "callbacks": _callbacks(config.output, progress())}
+    own = {"logger": _loggers(config.output), "callbacks": _callbacks(config.output)}
     if config.trainer.max_steps > 0:
         config.trainer.val_check_interval = min(config.trainer.val_check_interval, config.trainer.max_steps)
     objects = _instantiate(parser, config, own)
@@ -67,17 +73,14 @@ def fit(parser: ArgumentParser, config: Namespace, progress: Callable[[], Callba
 
 
 def _instantiate(parser: ArgumentParser, config: Namespace, own: dict[str, Any]) -> Namespace:
-    """Build what the configuration describes, the trainer last."""
-    trainer_arguments = config.pop("trainer")
+    """Build what the configuration describes: data, network, regularizer, then the task and its trainer."""
     try:
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
-        objects.task = SegmentationTask(objects.network, objects.regularizer, **objects.pop("training").as_dict())
-        objects.trainer = pl.Trainer(**trainer_arguments.as_dict(), default_root_dir=config.output, **own)
+        objects.task = SegmentationTask(objects.network, objects.regularizer, **config.training.as_dict())
+        objects.trainer = pl.Trainer(**config.trainer.as_dict(), default_root_dir=config.output, **own)
     except (ValueError, MisconfigurationException) as error:
         raise InputError(str(error)) from error
-    finally:
-        config.trainer = trainer_arguments
     return objects
 
 
@@ -106,6 +109,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
+class StepProgressBar(RichProgressBar):
+    """Training is counted in steps, so neither an epoch nor a version of the log is shown."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Loss and validation mIoU."""
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
 class SaveLast(Callback):
     """Write ``last.ckpt`` after every validation and at the end."""
 
@@ -122,11 +137,11 @@ class SaveLast(Callback):
         trainer.save_checkpoint(self.path)
 
 
-def _callbacks(output: Path, progress: Callback) -> list[Callback]:
+def _callbacks(output: Path) -> list[Callback]:
     best = ModelCheckpoint(
         output, filename="best", monitor="val/miou", mode="max", save_top_k=1, enable_version_counter=False
     )
-    return [best, SaveLast(output / "last.ckpt"), progress]
+    return [best, SaveLast(output / "last.ckpt"), StepProgressBar()]
 
 
 def _loggers(output: Path) -> list[Any]:

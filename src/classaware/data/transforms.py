@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
 from classaware.regularization import resize_labels
@@ -70,11 +71,12 @@ class TrainTransform:
         image, label = self._crop(image, label, self.crop_size or base, generator)
         if self.flip and _chance(generator):
             image, label = V.horizontal_flip(image), V.horizontal_flip(label)
-        return image.contiguous(), label.contiguous()
+        return image.contiguous(), label.as_subclass(Tensor).contiguous()
 
     def _crop(self, image: Tensor, label: Tensor, crop: tuple[int, int], generator: Generator) -> tuple[Tensor, Tensor]:
         """Pad on the bottom and right to the crop, then cut the same window out of both."""
         padding = [0, 0, max(crop[1] - image.shape[2], 0), max(crop[0] - image.shape[1], 0)]
+        label = tv_tensors.Mask(label)  # a plain tensor is taken for an image
         image, label = V.pad(image, padding, fill=_GRAY), V.pad(label, padding, fill=self.ignore_index)
         top = int(torch.randint(image.shape[1] - crop[0] + 1, (), generator=generator))
         left = int(torch.randint(image.shape[2] - crop[1] + 1, (), generator=generator))
