@@ -67,8 +67,9 @@ def run(arguments: Sequence[str]) -> None:
     config = build_parser().parse_args(arguments)
     if (config.output / "results.json").exists():
         raise InputError(f"{config.output} already holds a demo: remove it or choose another --output.")
-    sizes = {"train": 48, "val": 8, "test": 12} if config.quick else {}
-    scenes = BiasedScenes(seed=config.seed, **sizes)
+    scenes = (
+        BiasedScenes(seed=config.seed, train=48, val=8, test=12) if config.quick else BiasedScenes(seed=config.seed)
+    )
     console = Console()
     config.output.mkdir(parents=True, exist_ok=True)
     outcomes = {}

@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
             f"the network predicts {network.num_classes} classes, the data set has {dataset.num_classes}: "
             "evaluate on a data set with the classes of the training."
         )
-    image_size = config.image_size or (card.image_size and tuple(card.image_size))
+    image_size = card.size(config.image_size)
     data = SegmentationData(
         dataset, eval_batch_size=config.batch_size, image_size=image_size, num_workers=config.num_workers
     )

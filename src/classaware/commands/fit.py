@@ -184,6 +184,7 @@ def _recipe(name: str) -> str:
 def _quiet() -> None:
     """Only what concerns the user: no advertisement, no advice on the number of workers, no news of torch's own."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("timm").setLevel(logging.ERROR)  # classifier weights that a feature extractor leaves unused
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"alpha={config.alpha}: must be in [0, 1].")
     images = name_results(config.images)
     network, card = load_network(config.checkpoint)
-    image_size = config.image_size or (card.image_size and (card.image_size[0], card.image_size[1]))
+    image_size = card.size(config.image_size)
     device = pick_device(config.device)
     folded = network.fold().to(device)
     for name, path in track(images.items(), "predicting"):

@@ -1,6 +1,7 @@
 """Images with index masks: what every data set has, and the reading of one pair with its checks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,9 +78,9 @@ class SegmentationDataset:
         bad = ((label < 0) | (label >= self.num_classes)) & (label != self.ignore_index)
         if bad.any():
             raise InputError(
-                f"{sample.label} holds the value {label[bad][0]} ({int(bad.sum())} such pixels), which is neither one of "
-                f"the {self.num_classes} classes (0 to {self.num_classes - 1}) nor ignore_index={self.ignore_index}: "
-                "correct the mask, the list of classes, or ignore_index."
+                f"{sample.label} holds the value {label[bad][0]} ({int(bad.sum())} such pixels), which is neither one "
+                f"of the {self.num_classes} classes (0 to {self.num_classes - 1}) nor "
+                f"ignore_index={self.ignore_index}: correct the mask, the list of classes, or ignore_index."
             )
         return tv_tensors.Image(image), tv_tensors.Mask(torch.from_numpy(label))
 
@@ -98,7 +99,7 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
     if not files:
         raise InputError(f"folder {images} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     stems = [path.stem for path in files]
-    for path, following in zip(files, files[1:], strict=False):
+    for path, following in pairwise(files):
         if path.stem == following.stem:
             raise InputError(f"{path} and {following} would share the mask {path.stem}.png: remove one of them.")
     pairs = [Sample(stem, path, labels / f"{stem}.png") for stem, path in zip(stems, files, strict=True)]

@@ -5,6 +5,8 @@ Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OO
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,8 +57,9 @@ class Stream:
 
     def words(self, *shape: int) -> NDArray[np.uint64]:
         """Draw an array of 64-bit words."""
-        start = np.full(1, self.integer(0, 1 << 32) << 32, dtype=np.uint64)
-        return mix_array(start + np.arange(int(np.prod(shape)), dtype=np.uint64)).reshape(shape)
+        start = np.uint64(self.integer(0, 1 << 32) << 32)
+        places: NDArray[np.uint64] = np.arange(math.prod(shape), dtype=np.uint64)
+        return mix_array(places + start).reshape(shape)
 
 
 def byte(words: NDArray[np.uint64], position: int) -> NDArray[np.int32]:

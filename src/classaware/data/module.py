@@ -130,7 +130,7 @@ class TrainSamples(Dataset[Item]):
         self.transform = transform
         self.seed = seed
 
-    def __getitem__(self, place: Place) -> Item:  # type: ignore[override]  # the sampler yields places
+    def __getitem__(self, place: Place) -> Item:
         index, position = place
         generator = torch.Generator().manual_seed(derive(self.seed, position) >> 1)
         image, label = self.transform(*self.dataset.read(self.samples[index]), generator)

@@ -84,10 +84,11 @@ def sine(phase: IntArray) -> IntArray:
 def value_noise(stream: Stream, height: int, width: int, cell_y: int, cell_x: int) -> IntArray:
     """Return smooth noise (height, width) in [-128, 127]: random lattice values, interpolated bilinearly."""
     y, x = np.arange(height, dtype=np.int32), np.arange(width, dtype=np.int32)
-    lattice = byte(stream.words(height // cell_y + 2, width // cell_x + 2), 7)
+    lattice: IntArray = byte(stream.words(height // cell_y + 2, width // cell_x + 2), 7)
     row, column = y // cell_y, x // cell_x
-    part_y, part_x = (y % cell_y)[:, None], x % cell_x
-    rows = (lattice[row] * (cell_y - part_y) + lattice[row + 1] * part_y) // cell_y
+    part_y: IntArray = (y % cell_y)[:, None]
+    part_x: IntArray = x % cell_x
+    rows: IntArray = (lattice[row] * (cell_y - part_y) + lattice[row + 1] * part_y) // cell_y
     return (rows[:, column] * (cell_x - part_x) + rows[:, column + 1] * part_x) // cell_x
 
 
@@ -133,10 +134,7 @@ def _pattern(stream: Stream, kind: int, y: IntArray, x: IntArray, size: int) -> 
     """
     half = max(stream.integer(size * 3 // 128, size * 5 // 128 + 1), 2)
     y, x = y + size * 4 + stream.integer(-half, half), x + size * 4 + stream.integer(-half, half)
-    if stream.integer(0, 2):
-        x_slant = x
-    else:
-        x_slant = size * 8 - x
+    x_slant = x if stream.integer(0, 2) else size * 8 - x
     dy, dx = y - size * 4, x - size * 4
     on = (
         (y // half) % 2 + 0 * x,  # horizontal stripes
@@ -186,7 +184,7 @@ def _center(stream: Stream, free: BoolArray, radius: int) -> tuple[int, int, int
 
 
 def _choose_thing(stream: Stream, stuff: tuple[int, ...], below: int, in_context: int) -> int:
-    """Return a thing to lie on ``below``: one that favors it in ``in_context`` of 1000 cases, otherwise one that does not.
+    """Return a thing to lie on ``below``: in ``in_context`` of 1000 cases one that favors it, otherwise another.
 
     With ``in_context`` 0 the favorite stuff of the thing is nowhere in the image.
     """

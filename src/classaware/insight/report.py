@@ -5,8 +5,6 @@ Every text is escaped: class and file names come from outside.
 """
 
 import base64
-import contextlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classaware.errors import InputError
+from classaware.files import write_atomically
 from classaware.insight.images import compact_bytes
 
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(\s*±\s*[\d.,]+)?\s*%?|–|nan|")
@@ -86,22 +85,9 @@ def write_report(path: str | Path, report: Report) -> Path:
         InputError: a table or sample row of another length than its titles, a figure that is neither PNG nor SVG, or a
             path that cannot be written.
     """
-    target = Path(path)
     # "replace": a file name may hold bytes that are no text.
-    page = render_report(report).encode("utf-8", "replace")
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(page)
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"The report cannot be written to '{target}': {error.strerror}. Choose another path."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return target
+    write_atomically(Path(path), render_report(report).encode("utf-8", "replace"))
+    return Path(path)
 
 
 def render_report(report: Report) -> str:

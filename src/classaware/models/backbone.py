@@ -59,8 +59,7 @@ class Backbone(nn.Module):
         self.channels: list[int] = self.network.feature_info.channels()
         self.strides: list[int] = self.network.feature_info.reduction()
         self.multiple = next((m for family, m in _MULTIPLE.items() if name.startswith(family)), 1)
-        statistics = timm.get_pretrained_cfg(name) or self.network.pretrained_cfg
-        cfg = statistics if isinstance(statistics, dict) else statistics.to_dict()
+        cfg = self.network.pretrained_cfg
         # Not saved: they belong to the name, and a state dict stays what timm knows.
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
@@ -82,7 +81,7 @@ class Backbone(nn.Module):
         ]
 
 
-def _create(name: str, output_stride: int, levels: int, pretrained: bool, state: dict[str, Tensor] | None) -> nn.Module:
+def _create(name: str, output_stride: int, levels: int, pretrained: bool, state: dict[str, Tensor] | None) -> Any:
     """The timm feature extractor, with its errors in one sentence."""
     # Only asked for where needed: several families refuse the argument even at its default.
     options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
@@ -100,6 +99,6 @@ def _create(name: str, output_stride: int, levels: int, pretrained: bool, state:
         ) from error
     except OSError as error:
         raise InputError(
-            f"the weights of backbone {name!r} could not be downloaded ({type(error).__name__}). Use pretrained=offline "
-            "with tf_efficientnet_lite0, or weights=FILE, or pretrained=no."
+            f"the weights of backbone {name!r} could not be downloaded ({type(error).__name__}). Use "
+            "pretrained=offline with tf_efficientnet_lite0, or weights=FILE, or pretrained=no."
         ) from error

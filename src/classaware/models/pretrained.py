@@ -3,6 +3,7 @@
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -74,21 +75,22 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     """Read a state dict from .safetensors, or from what ``torch.save`` wrote, without executing code from it."""
     if not file.is_file():
         raise InputError(f"weights file {file} does not exist.")
+    content: Any
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file as load_safetensors
 
-            state = load_safetensors(file)
+            content = load_safetensors(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file makes the readers raise
         raise InputError(f"weights file {file} cannot be read as a state dict ({type(error).__name__}).") from error
     for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"weights file {file} holds no state dict (names with tensors).")
-    return state
+    return content
 
 
 def rename_lite(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -66,12 +66,10 @@ class FoldedProjection(nn.Module):
 
     def __init__(self, projection: Projection) -> None:
         super().__init__()
-        conv = projection.conv[0]
-        assert isinstance(conv, nn.Conv2d)
         self.eps = projection.eps
         folded = fold(projection.state_dict(), self.eps)
-        out_channels, in_channels = folded["conv.weight"].shape[:2]
-        self.conv = nn.Conv2d(in_channels, out_channels, conv.kernel_size, padding=conv.padding)
+        out_channels, in_channels, kernel_size, _ = folded["conv.weight"].shape
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.register_buffer("border", folded.get("border"))
         self.load_state_dict(folded)
         self.to(folded["conv.weight"])

@@ -151,7 +151,7 @@ class ClassAwareRegularization(nn.Module):
             )
         with torch.autocast(features.device.type, enabled=False):
             x_BCHW = average_pool(features if features.dtype == torch.float64 else features.float(), self.pool)
-            y_BHW = resize_labels(resize_labels(labels, features.shape[-2:]), x_BCHW.shape[-2:])
+            y_BHW = resize_labels(resize_labels(labels, _size(features)), _size(x_BCHW))
             return self._terms(x_BCHW.flatten(2).transpose(1, 2), y_BHW.flatten(1))
 
     def _terms(self, x_BPC: Tensor, y_BP: Tensor) -> ClassAwareTerms:
@@ -181,6 +181,10 @@ class ClassAwareRegularization(nn.Module):
         """What the printed module shows."""
         knobs = ", ".join(f"{name}={value}" for name, value in self.knobs._asdict().items())
         return f"num_classes={self.num_classes}, centers={self.centers}, {knobs}, pool={self.pool}"
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[-2], x.shape[-1]
 
 
 def _check_shapes(features: Tensor, labels: Tensor) -> None:

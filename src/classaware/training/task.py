@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from classaware.errors import InputError
@@ -54,7 +55,7 @@ class SegmentationTask(pl.LightningModule):
         if lr <= 0:
             raise InputError(f"lr={lr}: the learning rate must be above 0.")
         # The fast layout for convolutions on GPUs and CPUs alike; it changes no value.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.regularizer = regularizer
         self.average: Average = average
         self.optimizer: Literal["sgd", "adamw"] = optimizer
@@ -97,7 +98,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop when the loss is no number; looked at only when it is logged, for the look waits for the device."""
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             loss = float(outputs["loss"])
             if not math.isfinite(loss):
                 raise InputError(
@@ -119,7 +120,7 @@ class SegmentationTask(pl.LightningModule):
         self.log("val/miou", result.mean_iou, prog_bar=True)
         self.log("val/pixel_accuracy", result.pixel_accuracy)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimizer, one schedule that is advanced every step."""
         max_steps = self.trainer.max_steps
         if max_steps < 1:
