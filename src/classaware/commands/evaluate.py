@@ -25,7 +25,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
     parser.add_argument(
-        "--dataset", type=SegmentationDataset | None, default=None, help="default: the one that it was trained on"
+        "--dataset", type=SegmentationDataset, default=None, help="default: the one that it was trained on"
     )
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
     parser.add_argument("--image_size", type=tuple[int, int] | None, default=None, help="default: as in training")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -19,8 +20,16 @@ from classaware.regularization import ClassAwareRegularization
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
 from classaware.training.task import SegmentationTask
 
-# Set here: logs, checkpoints and the progress bar, which have one right place each.
-_TRAINER_OWN = {"logger", "callbacks", "default_root_dir", "enable_progress_bar", "enable_checkpointing", "plugins"}
+# Set here: logs, checkpoints and the progress bar have one right place each, and our samplers know their process.
+_TRAINER_OWN = {
+    "logger",
+    "callbacks",
+    "default_root_dir",
+    "enable_progress_bar",
+    "enable_checkpointing",
+    "plugins",
+    "use_distributed_sampler",
+}
 
 
 def build_parser() -> ArgumentParser:
@@ -40,6 +49,8 @@ def build_parser() -> ArgumentParser:
             "trainer.check_val_every_n_epoch": None,
             "trainer.val_check_interval": 1000,
             "trainer.enable_model_summary": False,
+            # Takes effect when there are several processes; PyTorch has it for CUDA alone.
+            "trainer.sync_batchnorm": torch.cuda.is_available(),
         }
     )
     parser.link_arguments("data", "network.num_classes", lambda data: data.num_classes, apply_on="instantiate")
@@ -62,7 +73,11 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     _quiet()
     own = {"logger": _loggers(config.output), "callbacks": _callbacks(config.output)}
     if config.trainer.max_steps > 0:
-        config.trainer.val_check_interval = min(config.trainer.val_check_interval, config.trainer.max_steps)
+        for interval in ("val_check_interval", "log_every_n_steps"):
+            given = config.trainer[interval]
+            config.trainer[interval] = (
+                config.trainer.max_steps if given is None else min(given, config.trainer.max_steps)
+            )
     objects = _instantiate(parser, config, own)
     config.output.mkdir(parents=True, exist_ok=True)
     parser.save(config, config.output / "config.yaml", overwrite=True, skip_none=False)
@@ -78,7 +93,8 @@ def _instantiate(parser: ArgumentParser, config: Namespace, own: dict[str, Any])
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
         objects.task = SegmentationTask(objects.network, objects.regularizer, **config.training.as_dict())
-        objects.trainer = pl.Trainer(**config.trainer.as_dict(), default_root_dir=config.output, **own)
+        own |= {"default_root_dir": config.output, "use_distributed_sampler": False}
+        objects.trainer = pl.Trainer(**config.trainer.as_dict(), **own)
     except (ValueError, MisconfigurationException) as error:
         raise InputError(str(error)) from error
     return objects
@@ -187,4 +203,6 @@ def _quiet() -> None:
     logging.getLogger("timm").setLevel(logging.ERROR)  # classifier weights that a feature extractor leaves unused
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # The confusion matrix is summed over the processes before it is logged.
+    warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

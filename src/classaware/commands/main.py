@@ -31,7 +31,10 @@ _USAGE = "\n".join(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 2 unusable input (one line on the error stream), 130 interrupted."""
+    """Run one command; 0 done, 2 unusable input (one line on the error stream), 130 interrupted.
+
+    Whatever else goes wrong is a fault of the program and shows its traceback.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
@@ -46,14 +49,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import_module(f"classaware.commands.{name}").run(arguments)
     except (InputError, ArgumentError) as error:
-        return _fail(name, str(error))
+        return _fail(name, _sentence(error))
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return _fail(name, f"{place}{error.strerror or error}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("classaware"):
             raise
         return _fail(name, f"the package {error.name!r} is missing: pip install 'classaware[train]'")
     except KeyboardInterrupt:
         return _fail(name, "interrupted", 130)
+    except SystemExit as error:  # --help and --print_config are done; the trainer turns an interruption into an exit
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _fail(name, "interrupted", 130)
+        return error.code if isinstance(error.code, int) else 0
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    """The message; of an error in a process that reads data, without the traceback that torch puts in front of it."""
+    message = str(error)
+    return message.rpartition("InputError: ")[2] if "Original Traceback" in message else message
 
 
 def _known() -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 from PIL import Image
@@ -71,7 +72,7 @@ class BiasedScenes(SegmentationDataset):
 
     def _build(self) -> None:
         """Draw everything into a folder beside the target and rename it; whoever builds at the same time may win."""
-        unfinished = self.root.with_name(f".{self.root.name}.{os.getpid()}.part")
+        unfinished = self.root.with_name(f".{self.root.name}.{uuid.uuid4().hex}.part")
         try:
             for split in self.splits:
                 self._draw_split(split, unfinished)
@@ -82,8 +83,8 @@ class BiasedScenes(SegmentationDataset):
         except OSError as error:
             if not self.root.is_dir():
                 raise InputError(
-                    f"the scenes cannot be written to {self.root} ({error.strerror}): set data.dataset.root or "
-                    "XDG_CACHE_HOME to a folder with room."
+                    f"the scenes cannot be written to {self.root} ({error.strerror or error}): set data.dataset.root "
+                    "or XDG_CACHE_HOME to a folder with room."
                 ) from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

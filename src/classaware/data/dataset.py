@@ -95,23 +95,29 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
     for folder in (images, labels):
         if not folder.is_dir():
             raise InputError(f"folder {folder} does not exist: expected images in {images} and masks in {labels}.")
-    files = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    # Not by path: that order differs between platforms, and a.k.png would part a.jpg from a.png.
+    files = sorted(found, key=lambda path: (path.stem, path.suffix))
     if not files:
         raise InputError(f"folder {images} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    stems = [path.stem for path in files]
     for path, following in pairwise(files):
         if path.stem == following.stem:
             raise InputError(f"{path} and {following} would share the mask {path.stem}.png: remove one of them.")
-    pairs = [Sample(stem, path, labels / f"{stem}.png") for stem, path in zip(stems, files, strict=True)]
+    pairs = [Sample(path.stem, path, labels / f"{path.stem}.png") for path in files]
     missing = [pair for pair in pairs if not pair.label.is_file()]
     if missing:
-        raise InputError(f"{len(missing)} of {len(pairs)} images have no mask, first {missing[0].label} is missing.")
+        raise InputError(
+            f"{len(missing)} of {len(pairs)} images have no mask, first {missing[0].label} is missing: add the masks "
+            "or remove the images."
+        )
     return pairs
 
 
 def read_image(path: Path) -> torch.Tensor:
     """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped."""
     with _opened(path) as picture:
+        if picture.mode.startswith("I"):  # the conversion to RGB would cut all values at 255
+            raise InputError(f"{path} is a gray picture of 16 or 32 bits ({picture.mode}): convert it to 8 bits.")
         return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
@@ -123,7 +129,18 @@ def read_mask(path: Path) -> NDArray[np.int64]:
                 f"{path} is a color picture ({picture.mode}), not an index mask: write the class numbers as an 8-bit "
                 "gray or palette PNG."
             )
+        if picture.mode == "L" and picture.format == "PNG" and _bit_depth(path) < 8:
+            raise InputError(
+                f"{path} is a gray PNG of {_bit_depth(path)} bits, whose values readers stretch to 0..255: write the "
+                "class numbers as an 8-bit gray or palette PNG."
+            )
         return np.array(picture).astype(np.int64)
+
+
+def _bit_depth(path: Path) -> int:
+    """Of a PNG: the byte behind signature, chunk head, width and height."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def _opened(path: Path) -> Image.Image:
@@ -154,7 +171,7 @@ def default_palette(num_classes: int) -> tuple[Color, ...]:
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Line i of a text file is the name of class i; blank lines at the end are passed over."""
     try:
-        lines: Sequence[str] = path.read_text("utf-8").rstrip().splitlines()
+        lines: Sequence[str] = path.read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"class list {path} cannot be read: it must be UTF-8 text with one class name a line."

@@ -1,6 +1,6 @@
 """A data set as the loaders that training and evaluation read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -58,6 +58,9 @@ class SegmentationData(pl.LightningDataModule):
             )
         if not scales or min(scales) <= 0:
             raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
+        for name, size in (("image_size", image_size), ("crop_size", crop_size)):
+            if size is not None and min(size) < 1:
+                raise InputError(f"{name}={list(size)}: height and width must be at least 1.")
         self.dataset = dataset
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -95,7 +98,7 @@ class SegmentationData(pl.LightningDataModule):
             trainer.world_size,
         )
         data = TrainSamples(self.dataset, samples, self.train_transform, self.seed)
-        return DataLoader(data, batch_sampler=sampler, **self._options())
+        return _Loader(data, batch_sampler=sampler, **self._options())
 
     def val_dataloader(self) -> DataLoader[Item]:
         """The split to choose on."""
@@ -107,7 +110,7 @@ class SegmentationData(pl.LightningDataModule):
         if self.trainer is not None and self.trainer.world_size > 1:
             samples = samples[self.trainer.global_rank :: self.trainer.world_size]
         data = EvalSamples(self.dataset, samples, EvalTransform(self.image_size))
-        return DataLoader(data, batch_size=self.eval_batch_size, **self._options())
+        return _Loader(data, batch_size=self.eval_batch_size, **self._options())
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -117,6 +120,18 @@ class SegmentationData(pl.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "worker_init_fn": _one_thread,
         }
+
+
+class _Loader(DataLoader[Item]):
+    """Shows an error of a worker process in the words in which it was raised, not as that process's traceback."""
+
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]  # nobody needs torch's own type of iterator
+        try:
+            yield from super().__iter__()
+        except InputError as error:
+            if not str(error).startswith("Caught InputError in"):
+                raise
+            raise InputError(str(error).rpartition(f"{InputError.__name__}: ")[2].strip()) from error
 
 
 class TrainSamples(Dataset[Item]):

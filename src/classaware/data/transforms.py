@@ -34,7 +34,7 @@ class TrainTransform:
     Args:
         image_size: (height, width) to which everything is brought first, or None.
         crop_size: (height, width) of what comes out; None: the size that came in.
-        scales: one is drawn for each image; sides become floor(side * scale).
+        scales: one is drawn for each image; sides become floor(side * scale), at least 1.
         flip: mirror left and right in half of the cases.
         brightness: in half of the cases add a value from [-32, 32) of 255 to all pixels, then clip.
         ignore_index: label of padded pixels.
@@ -63,7 +63,7 @@ class TrainTransform:
         base = self.image_size or (image.shape[1], image.shape[2])
         scale = self.scales[int(torch.randint(len(self.scales), (), generator=generator))]
         # Once, from the original: two resizings would blur twice.
-        size = (math.floor(base[0] * scale), math.floor(base[1] * scale))
+        size = (max(math.floor(base[0] * scale), 1), max(math.floor(base[1] * scale), 1))
         image, label = resize_image(image, size), resize_label(label, size)
         if self.brightness and _chance(generator):
             shift = (torch.rand((), generator=generator) * 2 - 1) * _BRIGHTNESS

@@ -1,5 +1,6 @@
 """What a checkpoint says about its network, and how to have the network again from it."""
 
+from argparse import ArgumentError
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,17 @@ def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
         InputError: the file is missing, damaged, or not such a checkpoint.
     """
     checkpoint = read_checkpoint(path)
-    card = NetworkCard(**checkpoint[KEY])
-    network = build_network(card.network)
     prefix = "network."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     try:
+        card = NetworkCard(**checkpoint[KEY])
+        network = build_network(card.network)
+        state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"checkpoint {path} does not hold the weights that its own card describes.") from error
+    except (TypeError, KeyError, AttributeError, RuntimeError, ValueError, ArgumentError) as error:
+        raise InputError(
+            f"checkpoint {path} does not hold the network that its own card describes: it was changed, or written by "
+            f"another version of classaware ({type(error).__name__})."
+        ) from error
     return network.eval(), card
 
 

@@ -52,8 +52,7 @@ class SegmentationTask(pl.LightningModule):
         warmup_steps: int = 0,
     ) -> None:
         super().__init__()
-        if lr <= 0:
-            raise InputError(f"lr={lr}: the learning rate must be above 0.")
+        _check_range(lr, momentum, weight_decay, backbone_lr_scale, power, warmup_steps)
         # The fast layout for convolutions on GPUs and CPUs alike; it changes no value.
         self.network = network.to(memory_format=torch.channels_last)
         self.regularizer = regularizer
@@ -98,7 +97,8 @@ class SegmentationTask(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop when the loss is no number; looked at only when it is logged, for the look waits for the device."""
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every > 0 and self.trainer.global_step % every == 0:
             loss = float(outputs["loss"])
             if not math.isfinite(loss):
                 raise InputError(
@@ -129,3 +129,17 @@ class SegmentationTask(pl.LightningModule):
         optimizer = create_optimizer(self.optimizer, groups, self.momentum)
         schedule = poly_schedule(optimizer, max_steps, self.power, self.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _check_range(
+    lr: float, momentum: float, weight_decay: float, backbone_lr_scale: float, power: float, warmup_steps: int
+) -> None:
+    """What torch would complain about only when training starts, or not at all."""
+    if not 0 < lr < math.inf:
+        raise InputError(f"lr={lr}: the learning rate must be above 0.")
+    if not 0 <= momentum < 1:
+        raise InputError(f"momentum={momentum}: must be in [0, 1).")
+    rest = {"weight_decay": weight_decay, "backbone_lr_scale": backbone_lr_scale, "power": power}
+    for name, value in (rest | {"warmup_steps": warmup_steps}).items():
+        if not 0 <= value < math.inf:
+            raise InputError(f"{name}={value}: must be at least 0.")

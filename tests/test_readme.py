@@ -1,0 +1,39 @@
+"""What the README shows works as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from classaware.commands.fit import build_parser, expand_recipes
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_blocks_run(code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_drop_in_block_is_about_ten_lines_beyond_the_imports():
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    lines = [line for line in code.splitlines() if line.strip() and not re.match(r"import|from", line)]
+    assert len(lines) <= 12
+
+
+def test_fit_commands_parse():
+    """Every option that the README gives to fit exists and has a valid value."""
+    shell = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+    commands = [line for line in shell.splitlines() if line.startswith("classaware fit") and "..." not in line]
+    assert len(commands) == 2
+    for command in commands:
+        arguments = [argument.strip("'") for argument in command.split()[2:]]
+        config = build_parser().parse_args(expand_recipes(arguments))
+        assert config.network.car == "on"
+
+
+def test_files_that_it_links_to_exist():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    for link in links:
+        assert (Path(__file__).parents[1] / link).exists(), link
