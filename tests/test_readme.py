@@ -8,22 +8,23 @@ import pytest
 from classaware.commands.fit import build_parser, expand_recipes
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+@pytest.mark.parametrize("code", PYTHON)
 def test_python_blocks_run(code):
     exec(compile(code, "README.md", "exec"), {})
 
 
 def test_drop_in_block_is_about_ten_lines_beyond_the_imports():
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
-    lines = [line for line in code.splitlines() if line.strip() and not re.match(r"import|from", line)]
+    lines = [line for line in PYTHON[0].splitlines() if line.strip() and not re.match(r"import|from", line)]
     assert len(lines) <= 12
 
 
 def test_fit_commands_parse():
     """Every option that the README gives to fit exists and has a valid value."""
-    shell = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+    shell = "\n".join(code for language, code in BLOCKS if not language).replace("\\\n", " ")
     commands = [line for line in shell.splitlines() if line.startswith("classaware fit") and "..." not in line]
     assert len(commands) == 2
     for command in commands:

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all."""
 
 import json
-import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)

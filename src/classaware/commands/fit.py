@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from classaware.data import SegmentationData
 from classaware.errors import InputError
+from classaware.files import write_atomically
 from classaware.regularization import ClassAwareRegularization
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
 from classaware.training.task import SegmentationTask
@@ -71,30 +72,35 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     """Train as ``config`` says; returns the last checkpoint's path."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _quiet()
-    own = {"logger": _loggers(config.output), "callbacks": _callbacks(config.output)}
-    if config.trainer.max_steps > 0:
-        for interval in ("val_check_interval", "log_every_n_steps"):
-            given = config.trainer[interval]
-            config.trainer[interval] = (
-                config.trainer.max_steps if given is None else min(given, config.trainer.max_steps)
-            )
-    objects = _instantiate(parser, config, own)
-    config.output.mkdir(parents=True, exist_ok=True)
-    parser.save(config, config.output / "config.yaml", overwrite=True, skip_none=False)
+    _shorten_intervals(config.trainer)
+    write_atomically(config.output / "config.yaml", parser.dump(config, skip_none=False).encode())
+    objects = _instantiate(parser, config)
     task = objects.task
     task.card = _card(config, objects.data)
     objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
     return config.output / "last.ckpt"
 
 
-def _instantiate(parser: ArgumentParser, config: Namespace, own: dict[str, Any]) -> Namespace:
+def _shorten_intervals(trainer: Namespace) -> None:
+    """A run shorter than an interval is validated and logged at its end."""
+    if trainer.max_steps > 0:
+        for name in ("val_check_interval", "log_every_n_steps"):
+            trainer[name] = trainer.max_steps if trainer[name] is None else min(trainer[name], trainer.max_steps)
+
+
+def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
     """Build what the configuration describes: data, network, regularizer, then the task and its trainer."""
     try:
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
         objects.task = SegmentationTask(objects.network, objects.regularizer, **config.training.as_dict())
-        own |= {"default_root_dir": config.output, "use_distributed_sampler": False}
-        objects.trainer = pl.Trainer(**config.trainer.as_dict(), **own)
+        objects.trainer = pl.Trainer(
+            **config.trainer.as_dict(),
+            logger=_loggers(config.output),
+            callbacks=_callbacks(config.output),
+            default_root_dir=config.output,
+            use_distributed_sampler=False,
+        )
     except (ValueError, MisconfigurationException) as error:
         raise InputError(str(error)) from error
     return objects

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from classaware.data.dataset import Sample, SegmentationDataset
+from classaware.data.dataset import Sample, SegmentationDataset, check_one_size
 from classaware.data.hashing import derive
 from classaware.data.sampler import Place, StepSampler
 from classaware.data.transforms import SCALES, EvalTransform, TrainTransform
@@ -87,6 +87,8 @@ class SegmentationData(pl.LightningDataModule):
         if trainer is None:
             raise RuntimeError("train_dataloader is asked for by a Trainer")
         samples = self.dataset.samples(self.train_split)
+        if self.batch_size > 1 and self.image_size is None and self.train_transform.crop_size is None:
+            check_one_size(samples, "data.crop_size or data.image_size")
         accumulate = trainer.accumulate_grad_batches
         sampler = StepSampler(
             len(samples),
@@ -107,6 +109,8 @@ class SegmentationData(pl.LightningDataModule):
     def eval_dataloader(self, split: str) -> DataLoader[Item]:
         """Every image of a split once and whole, in order; of several processes each reads its own share."""
         samples = self.dataset.samples(split)
+        if self.eval_batch_size > 1:
+            check_one_size(samples, "a batch size of 1 for evaluation")
         if self.trainer is not None and self.trainer.world_size > 1:
             samples = samples[self.trainer.global_rank :: self.trainer.world_size]
         data = EvalSamples(self.dataset, samples, EvalTransform(self.image_size))
@@ -169,14 +173,7 @@ class EvalSamples(Dataset[Item]):
 
 
 def collate(items: list[Item]) -> Item:
-    """Stack images and labels, which must have one size."""
-    for key in ("image", "label"):
-        sizes = {tuple(item[key].shape[-2:]) for item in items}
-        if len(sizes) > 1:
-            raise InputError(
-                f"a batch holds {key}s of different sizes ({', '.join(f'{h}x{w}' for h, w in sorted(sizes))}): set "
-                "data.crop_size for training, and a batch size of 1 for evaluation."
-            )
+    """Stack images and labels; their sizes were looked at before."""
     stacked: dict[str, Tensor] = {key: torch.stack([item[key] for item in items]) for key in ("image", "label")}
     return stacked | {"name": [item["name"] for item in items]}
 
