@@ -14,6 +14,7 @@ from rich.table import Table
 
 from classaware import __version__
 from classaware.commands import fit
+from classaware.commands.recipes import expand_recipes
 from classaware.data import BiasedScenes, SegmentationData
 from classaware.errors import InputError
 from classaware.evaluation import SegmentationScores, confusion_matrix, predictions, scores
@@ -90,7 +91,7 @@ def _train(scenes: BiasedScenes, seed: int, output: Path, more: list[str]) -> Pa
     arguments = ["--config", "biased-scenes", *more, f"--seed={seed}", f"--output={output}"]
     arguments += [f"--data.dataset.{name}={value}" for name, value in scenes.parameters.items()]
     parser = fit.build_parser()
-    return fit.fit(parser, parser.parse_args(fit.expand_recipes(arguments)))
+    return fit.fit(parser, parser.parse_args(expand_recipes(arguments)))
 
 
 def measure(checkpoint: Path, scenes: BiasedScenes) -> Outcome:

@@ -3,22 +3,26 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from importlib.resources import files
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from classaware.commands.checks import check_numbers
+from classaware.commands.recipes import expand_recipes
 from classaware.data import SegmentationData
 from classaware.errors import InputError
 from classaware.files import write_atomically
 from classaware.regularization import ClassAwareRegularization
+from classaware.training.callbacks import SaveLast, StepProgressBar
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
+from classaware.training.resume import check_resumable
 from classaware.training.task import SegmentationTask
 
 # Set here: logs, checkpoints and the progress bar have one right place each, and our samplers know their process.
@@ -30,6 +34,7 @@ _TRAINER_OWN = {
     "enable_checkpointing",
     "plugins",
     "use_distributed_sampler",
+    "barebones",
 }
 
 
@@ -65,27 +70,31 @@ def run(arguments: Sequence[str]) -> None:
     parser = build_parser()
     config = parser.parse_args(expand_recipes(arguments))
     check_output(config.output, config.ckpt_path)
-    fit(parser, config)
+    print(fit(parser, config))
 
 
 def fit(parser: ArgumentParser, config: Namespace) -> Path:
     """Train as ``config`` says; returns the last checkpoint's path."""
+    check_numbers(config.seed, config.trainer)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _quiet()
     _shorten_intervals(config.trainer)
-    write_atomically(config.output / "config.yaml", parser.dump(config, skip_none=False).encode())
     objects = _instantiate(parser, config)
     task = objects.task
     task.card = _card(config, objects.data)
+    for split in (objects.data.train_split, objects.data.val_split):
+        objects.data.dataset.samples(split)
+    if config.ckpt_path is not None:
+        check_resumable(config.ckpt_path, task.card, task.optimizer, config.trainer.max_steps)
+    write_atomically(config.output / "config.yaml", parser.dump(config, skip_unset=False).encode())
     objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
     return config.output / "last.ckpt"
 
 
 def _shorten_intervals(trainer: Namespace) -> None:
     """A run shorter than an interval is validated and logged at its end."""
-    if trainer.max_steps > 0:
-        for name in ("val_check_interval", "log_every_n_steps"):
-            trainer[name] = trainer.max_steps if trainer[name] is None else min(trainer[name], trainer.max_steps)
+    for name in ("val_check_interval", "log_every_n_steps"):
+        trainer[name] = trainer.max_steps if trainer[name] is None else min(trainer[name], trainer.max_steps)
 
 
 def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
@@ -96,7 +105,7 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
         objects.task = SegmentationTask(objects.network, objects.regularizer, **config.training.as_dict())
         objects.trainer = pl.Trainer(
             **config.trainer.as_dict(),
-            logger=_loggers(config.output),
+            logger=_loggers(config.output, config.ckpt_path is not None),
             callbacks=_callbacks(config.output),
             default_root_dir=config.output,
             use_distributed_sampler=False,
@@ -131,34 +140,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class StepProgressBar(RichProgressBar):
-    """Training is counted in steps, so neither an epoch nor a version of the log is shown."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "training"
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Loss and validation mIoU."""
-        metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if name != "v_num"}
-
-
-class SaveLast(Callback):
-    """Write ``last.ckpt`` after every validation and at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, except in the sanity check before training."""
-        if not trainer.sanity_checking:
-            trainer.save_checkpoint(self.path)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what training ended with."""
-        trainer.save_checkpoint(self.path)
-
-
 def _callbacks(output: Path) -> list[Callback]:
     best = ModelCheckpoint(
         output, filename="best", monitor="val/miou", mode="max", save_top_k=1, enable_version_counter=False
@@ -166,8 +147,11 @@ def _callbacks(output: Path) -> list[Callback]:
     return [best, SaveLast(output / "last.ckpt"), StepProgressBar()]
 
 
-def _loggers(output: Path) -> list[Any]:
-    return [CSVLogger(output, name="", version="logs"), TensorBoardLogger(output, name="", version="tensorboard")]
+def _loggers(output: Path, resumed: bool) -> list[Any]:
+    name = "logs"
+    if resumed:  # the CSV logger empties a folder that it finds
+        name = next(n for n in chain(["logs"], (f"logs-{i}" for i in count(2))) if not (output / n).exists())
+    return [CSVLogger(output, name="", version=name), TensorBoardLogger(output, name="", version="tensorboard")]
 
 
 def check_output(output: Path, ckpt_path: Path | None) -> None:
@@ -181,28 +165,6 @@ def check_output(output: Path, ckpt_path: Path | None) -> None:
         )
 
 
-def expand_recipes(arguments: Sequence[str]) -> list[str]:
-    """``--config NAME`` where NAME is no file but a packaged recipe: its path instead."""
-    expanded = list(arguments)
-    for i, argument in enumerate(expanded):
-        if argument == "--config" and i + 1 < len(expanded):
-            expanded[i + 1] = _recipe(expanded[i + 1])
-        elif argument.startswith("--config="):
-            expanded[i] = f"--config={_recipe(argument.removeprefix('--config='))}"
-    return expanded
-
-
-def _recipe(name: str) -> str:
-    folder = Path(str(files("classaware") / "recipes"))
-    packaged = folder / f"{name.removesuffix('.yaml')}.yaml"
-    if Path(name).is_file() or not packaged.is_file():
-        if not Path(name).is_file() and not name.lstrip().startswith("{"):
-            known = ", ".join(sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml")))
-            raise InputError(f"config {name!r} is neither a file nor a packaged recipe ({known}).")
-        return name
-    return str(packaged)
-
-
 def _quiet() -> None:
     """Only what concerns the user: no advertisement, no advice on the number of workers, no news of torch's own."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -212,3 +174,7 @@ def _quiet() -> None:
     # The confusion matrix is summed over the processes before it is logged.
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*Experiment logs directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*The dirpath has changed.*")
+    # The sampler goes on at the trainer's step, see StepSampler.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import_module(f"classaware.commands.{name}").run(arguments)
     except (InputError, ArgumentError) as error:
-        return _fail(name, _sentence(error))
+        return _fail(name, str(error))
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
         return _fail(name, f"{place}{error.strerror or error}")
@@ -64,12 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(name, "interrupted", 130)
         return error.code if isinstance(error.code, int) else 0
     return 0
-
-
-def _sentence(error: Exception) -> str:
-    """The message; of an error in a process that reads data, without the traceback that torch puts in front of it."""
-    message = str(error)
-    return message.rpartition("InputError: ")[2] if "Original Traceback" in message else message
 
 
 def _known() -> str:

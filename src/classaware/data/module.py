@@ -58,6 +58,8 @@ class SegmentationData(pl.LightningDataModule):
             )
         if not scales or min(scales) <= 0:
             raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
+        if not scales or min(scales) <= 0:
+            raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
         for name, size in (("image_size", image_size), ("crop_size", crop_size)):
             if size is not None and min(size) < 1:
                 raise InputError(f"{name}={list(size)}: height and width must be at least 1.")

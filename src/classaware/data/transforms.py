@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
+from classaware.errors import InputError
 from classaware.regularization import resize_labels
 
 _GRAY = 127.5 / 255  # of padding; exactly 0 after a normalization with mean and std of 0.5
@@ -49,6 +50,8 @@ class TrainTransform:
         brightness: bool = True,
         ignore_index: int = 255,
     ) -> None:
+        _check_size("image_size", image_size)
+        _check_size("crop_size", crop_size)
         self.image_size = image_size
         self.crop_size = crop_size
         self.scales = tuple(scales)
@@ -91,12 +94,18 @@ class EvalTransform:
     """
 
     def __init__(self, image_size: tuple[int, int] | None = None) -> None:
+        _check_size("image_size", image_size)
         self.image_size = image_size
 
     def __call__(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Image uint8 (3, H, W) to float32 in [0, 1], and the label."""
         image = image.as_subclass(Tensor).float() / 255
         return resize_image(image, self.image_size) if self.image_size else image, label.as_subclass(Tensor)
+
+
+def _check_size(name: str, size: tuple[int, int] | None) -> None:
+    if size is not None and min(size) < 1:
+        raise InputError(f"{name}={list(size)}: height and width must be at least 1.")
 
 
 def _chance(generator: Generator) -> bool:

@@ -35,6 +35,7 @@ class Segmenter(nn.Module):
         head: makes the head from the backbone's channels, such as ``SelfAttentionHead`` or a partial of it.
         num_classes: K.
         car: ``on`` puts a 1x1 linear convolution in front of the projection, whose output CAR looks at.
+            (YAML reads a bare ``on`` as true, so that is taken too.)
         projection: ``3x3`` is the head's own last convolution (3x3 in Self-Attention, 1x1 to half the width in FCN);
             ``1x1`` ("A" in the paper) is a 1x1 convolution of the tap's width in its place. (For FCN the authors'
             baseline with "A" drops the convolution; here it is replaced in every head alike, so that the folded
@@ -48,7 +49,7 @@ class Segmenter(nn.Module):
         backbone: Backbone,
         head: HeadFactory,
         num_classes: int,
-        car: Literal["off", "on"] = "off",
+        car: Literal["off", "on"] | bool = "off",
         projection: ProjectionKind = "3x3",
         norm_eps: float = 1e-5,
         norm_momentum: float = 0.1,
@@ -62,7 +63,7 @@ class Segmenter(nn.Module):
         width = self.head.tap_channels
         kernel_size, out_channels = self.head.projection if projection == "3x3" else (1, width)
         self.projection: Projection | FoldedProjection = Projection(
-            self.head.channels, width, kernel_size, out_channels, car == "on"
+            self.head.channels, width, kernel_size, out_channels, car in ("on", True)
         )
         self.classifier = nn.Conv2d(out_channels, num_classes, 1)
         initialize(self.classifier)

@@ -1,0 +1,143 @@
+"""``classaware predict``: masks and overlays for images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from classaware.commands.predict import name_results
+from classaware.errors import InputError
+from classaware.evaluation import confusion_matrix, scores
+from classaware.training import load_network
+
+
+def test_masks_are_evaluates_predictions(
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    checkpoint = car_run / "last.ckpt"
+    result = command("predict", checkpoint, folder / "images", "--output", tmp_path / "out")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines()[-1] == str(tmp_path / "out")
+    confusion = torch.zeros(3, 3, dtype=torch.int64)
+    for path in sorted((folder / "masks" / "test").iterdir()):
+        guess = np.array(Image.open(tmp_path / "out" / "masks" / "test" / path.name)).astype(np.int64)
+        truth = np.array(Image.open(path)).astype(np.int64)
+        confusion += confusion_matrix(torch.from_numpy(guess)[None], torch.from_numpy(truth)[None], 3, 255)
+    assert command("evaluate", checkpoint, "--json", tmp_path / "s.json", "--num_workers", 0).status == 0
+    numbers = json.loads((tmp_path / "s.json").read_text())
+    ours = scores(confusion, ["sky", "road", "car"]).to_dict()
+    assert ours == {name: numbers[name] for name in ours}
+
+
+def test_folders_are_kept_and_every_image_has_its_size_and_palette(
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    checkpoint, output = car_run / "last.ckpt", tmp_path / "out"
+    wide = tmp_path / "in" / "deep" / "er" / "wide.JPG"
+    wide.parent.mkdir(parents=True)
+    Image.new("L", (71, 35), 90).save(wide)
+    Image.new("RGBA", (40, 50), (9, 99, 199, 100)).save(tmp_path / "in" / "tall.webp")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    assert command("predict", checkpoint, tmp_path / "in", "--output", output).status == 0
+    written = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+    assert written == {f"{kind}/{name}.png" for kind in ("masks", "overlays") for name in ("deep/er/wide", "tall")}
+    palette = load_network(checkpoint)[1].palette
+    for name, size in (("deep/er/wide", (71, 35)), ("tall", (40, 50))):
+        with Image.open(output / "masks" / f"{name}.png") as mask:
+            assert (mask.mode, mask.size) == ("P", size)
+            assert set(np.unique(np.array(mask))) <= {0, 1, 2}
+            colors = mask.getpalette()
+            assert colors is not None
+            used = int(np.array(mask).max()) + 1
+            assert colors[: 3 * used] == [channel for color in palette[:used] for channel in color]
+        with Image.open(output / "overlays" / f"{name}.png") as overlay:
+            assert (overlay.mode, overlay.size) == ("RGB", size)
+
+
+def test_overlays_can_be_left_out_and_the_size_chosen(
+    command: Callable[..., Any], plain_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    image = folder / "images" / "test" / "0.png"
+    more = ["--overlays", "false", "--image_size", "[24,40]"]
+    assert command("predict", plain_run / "best.ckpt", image, "--output", tmp_path, *more).status == 0
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["0.png"]
+    with Image.open(tmp_path / "masks" / "0.png") as mask:
+        assert mask.size == (64, 48)
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_half_written(
+    refused: Callable[..., str], car_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes((folder / "images" / "test" / "1.png").read_bytes()[:500])
+    images = [folder / "images" / "test" / "0.png", tmp_path / "bad.png"]
+    error = refused("predict", car_run / "last.ckpt", *images, "--output", tmp_path / "out")
+    assert str(tmp_path / "bad.png") in error
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in written) == ["masks/0.png", "overlays/0.png"]
+    for path in written:
+        Image.open(path).load()
+
+
+def test_two_images_for_one_result_are_refused(
+    refused: Callable[..., str], car_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    first, second = (folder / "images" / split / "0.png" for split in ("test", "train"))
+    error = refused("predict", car_run / "last.ckpt", first, second, "--output", tmp_path / "out")
+    assert str(first) in error
+    assert str(second) in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_results(tmp_path: Path) -> None:
+    for name in ("a.png", "a.b.jpg", "sub/a.png", "sub/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    named = name_results([tmp_path])
+    assert named == {"a": tmp_path / "a.png", "a.b": tmp_path / "a.b.jpg", "sub/a": tmp_path / "sub" / "a.png"}
+    (tmp_path / "a.jpeg").touch()
+    with pytest.raises(InputError, match=r"a\.jpeg and .*a\.png would both be written to a\.png"):
+        name_results([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--alpha", "2"], "alpha=2.0"),
+        (["--alpha", "x"], "alpha"),
+        (["--image_size", "[0,5]"], "image_size=[0, 5]"),
+        (["--overlays", "maybe"], "overlays"),
+        (["--device", "abacus"], "'abacus'"),
+        (["--no_such_option"], "--no_such_option"),
+        (["missing.png"], "missing.png"),
+        (["empty"], "empty"),
+        (["classes.txt"], "classes.txt"),
+        (["--output", "classes.txt"], "classes.txt"),
+    ],
+)
+def test_what_cannot_be_predicted_is_named(
+    refused: Callable[..., str],
+    car_run: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("classes.txt").write_text("sky\n")
+    images = [] if more[0] in ("missing.png", "empty", "classes.txt") else [folder / "images" / "test" / "0.png"]
+    error = refused("predict", car_run / "last.ckpt", "--output", "out", *more, *images)
+    assert error.startswith("classaware predict: error: ")
+    assert named in error
+    assert not list(Path().rglob("*.png"))
+
+
+def test_what_is_required_is_named(refused: Callable[..., str], car_run: Path) -> None:
+    assert "checkpoint, images, output" in refused("predict")
+    assert "checkpoint" in refused("evaluate")
