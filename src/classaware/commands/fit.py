@@ -95,6 +95,7 @@ def _shorten_intervals(trainer: Namespace) -> None:
     """A run shorter than an interval is validated and logged at its end."""
     for name in ("val_check_interval", "log_every_n_steps"):
         trainer[name] = trainer.max_steps if trainer[name] is None else min(trainer[name], trainer.max_steps)
+    trainer.val_check_interval *= trainer.accumulate_grad_batches  # Lightning counts batches
 
 
 def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:

@@ -49,8 +49,10 @@ class BiasedScenes(SegmentationDataset):
         train: int = 1200,
         val: int = 100,
         test: int = 200,
-        cue: int = 96,
+        cue: int = 176,
     ) -> None:
+        if not 0 <= seed < 2**32:
+            raise InputError(f"seed={seed}: must be in 0 to 4294967295.")
         if size < 32 or not 0 <= cue <= 256 or min(train, val, test) < 1:
             raise InputError(
                 f"size={size} must be at least 32, cue={cue} in 0..256, and train={train}, val={val}, test={test} at "

@@ -1,5 +1,6 @@
 """A data set as the loaders that training and evaluation read."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,13 +57,8 @@ class SegmentationData(pl.LightningDataModule):
                 f"batch_size={batch_size} and eval_batch_size={eval_batch_size} must be at least 1, "
                 f"num_workers={num_workers} at least 0."
             )
-        if not scales or min(scales) <= 0:
-            raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
-        if not scales or min(scales) <= 0:
-            raise InputError(f"scales={list(scales)}: give at least one, all above 0.")
-        for name, size in (("image_size", image_size), ("crop_size", crop_size)):
-            if size is not None and min(size) < 1:
-                raise InputError(f"{name}={list(size)}: height and width must be at least 1.")
+        if not scales or not all(0 < scale < math.inf for scale in scales):
+            raise InputError(f"scales={list(scales)}: give at least one, all above 0 and finite.")
         self.dataset = dataset
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -114,6 +110,10 @@ class SegmentationData(pl.LightningDataModule):
         if self.eval_batch_size > 1:
             check_one_size(samples, "a batch size of 1 for evaluation")
         if self.trainer is not None and self.trainer.world_size > 1:
+            if len(samples) < self.trainer.world_size:
+                raise InputError(
+                    f"split {split!r} has {len(samples)} images for {self.trainer.world_size} processes: use fewer."
+                )
             samples = samples[self.trainer.global_rank :: self.trainer.world_size]
         data = EvalSamples(self.dataset, samples, EvalTransform(self.image_size))
         return _Loader(data, batch_size=self.eval_batch_size, **self._options())

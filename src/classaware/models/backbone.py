@@ -1,5 +1,6 @@
 """Any timm network as a feature pyramid behind one interface."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +49,10 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         if not timm.is_model(name):
-            near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "see timm.list_models()"
+            near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
             raise InputError(f"backbone {name!r} is not a timm model; similar names: {near}.")
+        if levels < 1:
+            raise InputError(f"levels={levels}: there must be at least one feature map.")
         state = None
         if weights is not None:
             state = read_weights(Path(weights), name)
@@ -59,6 +62,8 @@ class Backbone(nn.Module):
         self.channels: list[int] = self.network.feature_info.channels()
         self.strides: list[int] = self.network.feature_info.reduction()
         self.multiple = next((m for family, m in _MULTIPLE.items() if name.startswith(family)), 1)
+        # Swin, for one, keeps channels last.
+        self.channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
         cfg = self.network.pretrained_cfg
         # Not saved: they belong to the name, and a state dict stays what timm knows.
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
@@ -75,6 +80,8 @@ class Backbone(nn.Module):
         if any(missing):
             x = F.pad(x, (0, missing[1], 0, missing[0]))
         maps = self.network(x)
+        if self.channels_last:
+            maps = [m.permute(0, 3, 1, 2) for m in maps]
         return [
             m[:, :, : -(-height // s), : -(-width // s)] if any(missing) else m
             for m, s in zip(maps, self.strides, strict=True)
@@ -85,6 +92,9 @@ def _create(name: str, output_stride: int, levels: int, pretrained: bool, state:
     """The timm feature extractor, with its errors in one sentence."""
     # Only asked for where needed: several families refuse the argument even at its default.
     options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
+    if name.startswith("swin"):
+        # Sizes other than that of the pretraining; always_partition keeps the last stage's shifted windows.
+        options |= {"strict_img_size": False, "always_partition": True}
     if state is not None:
         options["pretrained_cfg_overlay"] = {"state_dict": state}
     indices = tuple(range(-levels, 0))
@@ -93,7 +103,7 @@ def _create(name: str, output_stride: int, levels: int, pretrained: bool, state:
             name, pretrained=pretrained or state is not None, features_only=True, out_indices=indices, **options
         )
     except (TypeError, NotImplementedError, AssertionError, ValueError, IndexError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"backbone {name!r} cannot be built with output_stride={output_stride} and levels={levels} ({reason})."
         ) from error

@@ -87,6 +87,8 @@ class FoldedProjection(nn.Module):
             names = [name for name in state_dict if name.startswith(prefix)]
             full = {name.removeprefix(prefix): state_dict.pop(name) for name in names}
             state_dict.update({prefix + name: value for name, value in fold(full, self.eps).items()})
+        if self.border is not None:  # a projection without CAR has none
+            state_dict.setdefault(prefix + "border", torch.zeros_like(self.border))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -1,7 +1,7 @@
 """A segmentation network: backbone, head, tap, projection, classifier."""
 
 import copy
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor, nn
 
@@ -57,6 +57,12 @@ class Segmenter(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise InputError(f"num_classes={num_classes}: there must be at least one class.")
+        if car not in ("off", "on", True, False):
+            raise InputError(f"car={car!r} is unknown; choose 'off' or 'on'.")
+        if projection not in get_args(ProjectionKind):
+            raise InputError(f"projection={projection!r} is unknown; choose '3x3' or '1x1'.")
+        if norm_eps <= 0 or not 0 < norm_momentum <= 1:
+            raise InputError(f"norm_eps={norm_eps} must be above 0 and norm_momentum={norm_momentum} in (0, 1].")
         self.num_classes = num_classes
         self.backbone = backbone
         self.head = head(backbone.channels)

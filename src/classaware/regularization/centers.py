@@ -65,6 +65,10 @@ class RunningCenters(nn.Module):
                 f"features have {mu_KC.shape[1]} channels, but the running centers were made with "
                 f"{self.centers_KC.shape[1]}. Use one ClassAwareRegularization for each layer."
             )
+        # A batch that overflowed (a loss scaler skips its step) must not stay in the centers for good.
+        finite_K = mu_KC.isfinite().all(-1)
+        present_K = present_K & finite_K
+        mu_KC = mu_KC.where(finite_K.unsqueeze(-1), 0)
         # Cloned, for the in-place update below must not touch what autograd keeps.
         old_KC, seen_K = self.centers_KC.clone().to(mu_KC.dtype), self.seen_K
         if not self.training:

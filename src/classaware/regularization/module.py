@@ -45,7 +45,8 @@ class ClassAwareRegularization(nn.Module):
     the features in front of the last convolutions (best: the output of a 1x1 convolution without norm or activation)
     and the labels, and add ``total`` to the loss. Nothing remains at inference.
 
-    Class centers are means over the ground truth; they carry no gradient in intra_c2p and inter_c2p, and only the
+    Class centers are means over the ground truth of the batch that this process sees (in a distributed run of that
+    process's share); they carry no gradient in intra_c2p and inter_c2p, and only the
     query side does in inter_c2c. Everything is computed in float32 (float64 for float64 features) whatever the
     features' dtype and whether autocast is on. Nothing waits for a device.
 
@@ -53,7 +54,8 @@ class ClassAwareRegularization(nn.Module):
     model and updated in training mode alone. A class is absent until it was seen once. In the authors' code inter_c2c
     has no gradient at all in this mode; here its query side is r' as a function of this batch's centers mu, so that
     the gradient is the exact derivative: (1 - decay) times that of the batch mode in a class seen before, and all
-    of it at first sight.
+    of it at first sight. (Not to be called inside activation checkpointing in this mode: the second run of the
+    forward would meet centers already updated.)
 
     Args:
         num_classes: K, at least 1.
@@ -101,6 +103,9 @@ class ClassAwareRegularization(nn.Module):
         check_finite: bool = False,
     ) -> None:
         super().__init__()
+        for name, number in (("num_classes", num_classes), ("ignore_index", ignore_index), ("pool", pool)):
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise ValueError(f"{name}={number!r}: must be an integer.")
         if num_classes < 1:
             raise ValueError(f"num_classes={num_classes}: there must be at least one class.")
         if pool < 1:
@@ -188,6 +193,8 @@ def _size(x: Tensor) -> tuple[int, int]:
 
 
 def _check_shapes(features: Tensor, labels: Tensor) -> None:
+    if not isinstance(features, Tensor) or not isinstance(labels, Tensor):
+        raise ValueError(f"features and labels must be tensors, got {type(features)} and {type(labels)}.")
     if features.ndim != 4 or not features.is_floating_point():
         raise ValueError(
             f"features must be floating and (B, C, H, W), got {features.dtype} of shape {tuple(features.shape)}."

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 
 
 class StepProgressBar(RichProgressBar):
@@ -19,8 +19,12 @@ class StepProgressBar(RichProgressBar):
         return {name: value for name, value in metrics.items() if name != "v_num"}
 
 
-class SaveLast(Callback):
-    """Write ``last.ckpt`` after every validation and at the end."""
+class SaveLast(Checkpoint):
+    """Write ``last.ckpt`` after every validation, at the end, and when the user interrupts.
+
+    A ``Checkpoint``, for Lightning calls these last and in their order: behind the one that keeps the best, whose
+    state is then part of what is written here.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,6 +37,11 @@ class SaveLast(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what training ended with."""
         self._save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save what an interrupted run has done; several processes cannot agree on it any more."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0 and trainer.world_size == 1:
+            self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
         # Lightning's own temporary file may lie on another disk, from where nothing can be renamed in one step.

@@ -10,6 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from classaware.errors import InputError
 from classaware.models.heads.base import Head
 from classaware.models.layers import conv_norm_act, initialize
 
@@ -33,6 +34,10 @@ class SelfAttentionHead(Head):
         attention: Literal["sdpa", "explicit"] = "sdpa",
     ) -> None:
         super().__init__()
+        if attention not in ("sdpa", "explicit"):
+            raise InputError(f"attention={attention!r} is unknown; choose 'sdpa' or 'explicit'.")
+        if key_channels < 1:
+            raise InputError(f"key_channels={key_channels}: there must be at least one.")
         self.channels = self.tap_channels = channels
         self.projection = (3, channels)
         self.attention = attention
