@@ -6,6 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test lint types clean
 
 demo: $(READY)
+	rm -rf demo
 	$(BIN)/classaware demo --seed 0 --output demo
 
 test: $(READY)

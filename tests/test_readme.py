@@ -1,9 +1,10 @@
 """What the README shows works as it stands."""
 
 import re
+import shlex
 from pathlib import Path
 
-import pytest
+import torch
 
 from classaware.commands.fit import build_parser
 from classaware.commands.recipes import expand_recipes
@@ -13,9 +14,17 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 
 
-@pytest.mark.parametrize("code", PYTHON)
-def test_python_blocks_run(code):
-    exec(compile(code, "README.md", "exec"), {})
+def test_python_blocks_run_one_after_the_other():
+    names: dict = {}
+    exec(compile(PYTHON[0], "README.md", "exec"), names)
+    model, images = names["model"].eval(), names["images"]
+    with torch.no_grad():
+        names["tap"].bias.normal_()
+        before = model(images)["out"]
+    for code in PYTHON[1:]:
+        exec(compile(code, "README.md", "exec"), names)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images)["out"], before, rtol=1e-4, atol=1e-4)
 
 
 def test_drop_in_block_is_about_ten_lines_beyond_the_imports():
@@ -29,7 +38,7 @@ def test_fit_commands_parse():
     commands = [line for line in shell.splitlines() if line.startswith("classaware fit") and "..." not in line]
     assert len(commands) == 2
     for command in commands:
-        arguments = [argument.strip("'") for argument in command.split()[2:]]
+        arguments = shlex.split(command)[2:]
         config = build_parser().parse_args(expand_recipes(arguments))
         assert config.network.car == "on"
 

@@ -196,3 +196,12 @@ def test_a_file_of_a_recipes_name_goes_before_the_recipe(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     Path("car").write_text("network: {car: 'off'}\n")
     assert parse("--config", "biased-scenes", "--config", "car").network.car == "off"
+
+
+def test_last_checkpoint_knows_the_best_one(car_run: Path) -> None:
+    """Otherwise a resumed run would take its next validation for the best, whatever came before."""
+    states = torch.load(car_run / "last.ckpt", weights_only=True)["callbacks"]
+    (best,) = (state for name, state in states.items() if name.startswith("ModelCheckpoint"))
+    with (car_run / "logs" / "metrics.csv").open() as file:
+        scores = [float(row["val/miou"]) for row in csv.DictReader(file) if row["val/miou"]]
+    assert float(best["best_model_score"]) == pytest.approx(max(scores))

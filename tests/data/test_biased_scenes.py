@@ -14,7 +14,7 @@ from classaware.errors import InputError
 
 
 def small(root: Path) -> BiasedScenes:
-    return BiasedScenes(root, seed=3, size=32, train=5, val=2, test=3)
+    return BiasedScenes(root, seed=3, size=32, train=5, val=2, test=3, cue=96)
 
 
 def digest(root: Path) -> str:

@@ -26,7 +26,7 @@ SPLITS = ("train", "val", "seen", "unseen")
 
 
 def six(root: Path | None = None) -> BiasedScenes:
-    return BiasedScenes(root, size=64, train=6, val=6, test=6)
+    return BiasedScenes(root, size=64, train=6, val=6, test=6, cue=96)
 
 
 def digests(data: BiasedScenes) -> dict[str, str]:

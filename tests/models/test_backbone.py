@@ -97,3 +97,12 @@ def test_damaged_weights_are_named(content, suffix, tmp_path):
 def test_errors_name_the_thing(arguments, message):
     with pytest.raises(InputError, match=message):
         Backbone(**arguments)
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "test_mambaout"])
+def test_channels_last_families_give_channels_first_at_any_size(name):
+    backbone = Backbone(name, 32).eval()
+    with torch.no_grad():
+        maps = backbone(torch.rand(1, 3, 70, 90))
+    assert [m.shape[1] for m in maps] == backbone.channels
+    assert maps[0].shape[-2:] == (18, 23)

@@ -178,3 +178,27 @@ def test_segmenter_compiles():
     network, images = trained("self-attention", "on", "1x1"), torch.rand(1, 3, 33, 33)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(logits(compiled, images), logits(network, images))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"car": "On"}, {"projection": "5x5"}, {"norm_eps": -1.0}, {"norm_momentum": 0.0}],
+    ids=lambda w: next(iter(w)),
+)
+def test_a_typo_is_no_other_experiment(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Segmenter(Backbone("test_resnet", 32), partial(FCNHead, channels=8), 3, **wrong)
+    with pytest.raises(InputError, match="attention"):
+        SelfAttentionHead([8], attention="flash")
+
+
+def test_yaml_reads_a_bare_on_as_true():
+    assert small("fcn", True, "1x1").projection.linear is not None
+    assert small("fcn", False, "1x1").projection.linear is None
+
+
+def test_a_folded_network_without_car_loads_into_one_with():
+    source, images = trained("self-attention", "off", "3x3").fold(), torch.rand(1, 3, 33, 41)
+    target = trained("self-attention", "on", "3x3").fold()
+    target.load_state_dict(source.state_dict())
+    torch.testing.assert_close(logits(target, images), logits(source, images))

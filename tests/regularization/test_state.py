@@ -111,3 +111,13 @@ def test_copies(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> None:
     assert values(twin(x, y)) == first
     assert values(car(x, y)) != first, "the running centers have moved"
     assert values(twin(x, y)) != first
+
+
+def test_a_batch_that_overflowed_does_not_stay_in_the_running_centers() -> None:
+    car = ClassAwareRegularization(3, centers="ema")
+    features, labels = torch.randn(2, 4, 3, 3), torch.randint(0, 3, (2, 3, 3))
+    car(features, labels)
+    before = {name: value.clone() for name, value in car.state_dict().items()}
+    car(features * float("nan"), labels)
+    assert all(torch.equal(value, before[name]) for name, value in car.state_dict().items())
+    assert torch.isfinite(car(features, labels).total)

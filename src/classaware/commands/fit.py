@@ -87,7 +87,16 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     if config.ckpt_path is not None:
         check_resumable(config.ckpt_path, task.card, task.optimizer, config.trainer.max_steps)
     write_atomically(config.output / "config.yaml", parser.dump(config, skip_unset=False).encode())
-    objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
+    try:
+        objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise InputError("the device's memory is full: lower data.batch_size or data.crop_size.") from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "batch norm cannot train on one value per channel: raise data.batch_size or data.crop_size."
+        ) from error
     return config.output / "last.ckpt"
 
 

@@ -15,11 +15,11 @@ from classaware.models.pretrained import offline_file, read_weights
 Pretrained = Literal["no", "timm", "offline"]
 
 # Side lengths must be divisible by this; families that are not listed take any size.
-_MULTIPLE = {"hrnet": 32, "swin": 4, "convnext": 32, "vit": 16}
+_MULTIPLE = {"hrnet": 32, "swin": 4, "convnext": 32}
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] to a list of feature maps (B, C_i, ceil(H / s_i), ceil(W / s_i)), fine to coarse.
+    """Images (B, 3, H, W) in [0, 1] to a list of feature maps (B, C_i, about H / s_i, about W / s_i), fine to coarse.
 
     Normalises the images with the statistics that the weights were trained with, pads with zeros on the bottom and
     right to what the network needs, and crops the features back.
