@@ -49,7 +49,7 @@ class BiasedScenes(SegmentationDataset):
         train: int = 1200,
         val: int = 100,
         test: int = 200,
-        cue: int = 176,
+        cue: int = 96,
     ) -> None:
         if not 0 <= seed < 2**32:
             raise InputError(f"seed={seed}: must be in 0 to 4294967295.")
