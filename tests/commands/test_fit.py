@@ -180,7 +180,7 @@ def test_later_configurations_and_options_win(tmp_path: Path) -> None:
     config = parse(*base, "--config", "car", "--training.momentum", "0.5")
     assert (config.training.lr, config.training.power, config.training.momentum) == (2.0, 0.5, 0.5)
     assert config.network.car == "on"
-    assert config.trainer.max_steps == 1000
+    assert config.trainer.max_steps == 800
     assert parse(*base, "--training.lr", "3").training.lr == 3.0
     assert parse(*base, "--config", str(tmp_path / "a.yaml")).training.lr == 1.0
 
