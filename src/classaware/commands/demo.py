@@ -73,6 +73,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     console = Console()
     config.output.mkdir(parents=True, exist_ok=True)
+    # How many threads share a sum decides how it is rounded: with one, the numbers do not depend on the cores.
+    torch.set_num_threads(1)
     outcomes = {}
     for name, recipe in NETWORKS.items():
         console.print(f"[bold]{TITLES[name]}[/bold]: training")
