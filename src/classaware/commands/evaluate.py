@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 
 from classaware import __version__
-from classaware.commands.devices import pick_device
+from classaware.commands.inference import add_inference_arguments, pick_device
 from classaware.data import SegmentationData, SegmentationDataset
 from classaware.errors import InputError
 from classaware.evaluation import evaluate, scores
@@ -23,15 +23,13 @@ def build_parser() -> ArgumentParser:
         description="mIoU, per-class IoU and pixel accuracy of a checkpoint, predictions at the labels' own size.",
         exit_on_error=False,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
+    add_inference_arguments(parser)
     parser.add_argument(
         "--dataset", type=SegmentationDataset, default=None, help="default: the one that it was trained on"
     )
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
-    parser.add_argument("--image_size", type=tuple[int, int] | None, default=None, help="default: as in training")
     parser.add_argument("--batch_size", type=int, default=1, help="above 1 all images must have one size")
     parser.add_argument("--num_workers", type=int, default=2, help="processes that read images")
-    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, ...; auto: cuda where there is one")
     parser.add_argument("--json", type=Path | None, default=None, help="file for the numbers")
     return parser
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from classaware.commands.devices import pick_device
+from classaware.commands.inference import add_inference_arguments, pick_device
 from classaware.data import IMAGE_SUFFIXES, EvalTransform, read_image
 from classaware.errors import InputError
 from classaware.evaluation import predict_labels
@@ -28,13 +28,11 @@ def build_parser() -> ArgumentParser:
         description="Write an index mask (PNG with the class colors as palette) and an overlay for every image.",
         exit_on_error=False,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
+    add_inference_arguments(parser)
     parser.add_argument("images", type=Path, nargs="+", help="image files, or folders (searched in depth)")
     parser.add_argument("--output", type=Path, required=True, help="folder for masks/ and overlays/")
-    parser.add_argument("--image_size", type=tuple[int, int] | None, default=None, help="default: as in training")
     parser.add_argument("--overlays", type=bool, default=True, help="write overlays too")
     parser.add_argument("--alpha", type=float, default=0.5, help="strength of the colors in the overlays, 0 to 1")
-    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, ...; auto: cuda where there is one")
     return parser
 
 
