@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from classaware.commands.fit import build_parser
-from classaware.commands.recipes import expand_recipes
+from classaware.commands.configuration import expand_recipes
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)

@@ -1,5 +1,6 @@
 """Schedule by its formula; every parameter in its group."""
 
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from classaware.errors import InputError
-from classaware.models import Backbone, FCNHead, Segmenter, SelfAttentionHead
+from classaware.models import HEADS, Backbone, FCNHead, Segmenter, SelfAttentionHead
 from classaware.regularization import ClassAwareRegularization
 from classaware.training import SegmentationTask
 from classaware.training.optimization import create_optimizer, parameter_groups, poly_schedule
@@ -75,19 +76,41 @@ def test_every_parameter_is_in_exactly_one_group(head: Any, car: Any, projection
     assert set(listed) == set(network.parameters())
 
 
-SELF_ATTENTION = {f"head.{name}.weight" for name in ("down.0", "query", "key", "value")} | {"classifier.weight"}
+SELF_ATTENTION = {f"head.{name}.weight" for name in ("down.0", "attention.query", "attention.key", "attention.value")} | {"classifier.weight"}
 
 
 @pytest.mark.parametrize(
     ("car", "projection", "more"),
     [
         ("on", "1x1", set()),
-        ("on", "3x3", {"projection.conv.0.weight"}),
-        ("off", "3x3", {"projection.conv.0.weight"}),
+        ("on", "3x3", {"projections.0.conv.0.weight"}),
+        ("off", "3x3", {"projections.0.conv.0.weight"}),
     ],
 )
 def test_released_decays_what_the_authors_code_decays(car: Any, projection: Any, more: set[str]) -> None:
     assert decayed(segmenter(attention, car, projection), "released") == SELF_ATTENTION | more
+
+
+# Kernels of the head that the authors' code builds too late for its weight decay, and the only ones that it reaches.
+REACHED = {
+    "ccnet": ("down.0", "after.0"),
+    "cpnet": ("aggregation.down.0", "prior.0", "intra.0", "inter.0"),
+    "ocr": ("down.0", "query.0.0", "query.1.0", "key.0.0", "key.1.0", "value.0"),
+    "upernet": ("pooling.pooled.0.0", "pooling.pooled.1.0", "pooling.pooled.2.0", "pooling.pooled.3.0", "pooling.fuse.0"),
+}
+
+
+@pytest.mark.parametrize("head", REACHED)
+def test_released_leaves_out_what_the_authors_code_builds_late(head: str) -> None:
+    options = {"grid": 4} if head == "cpnet" else {}
+    network = segmenter(partial(HEADS[head], channels=8, **options), "on", "1x1")
+    expected = {f"head.{name}.weight" for name in REACHED[head]} | {"classifier.weight"}
+    assert decayed(network, "released") == expected - ({"classifier.weight"} if head == "ocr" else set())
+
+
+def test_tables_of_relative_positions_do_not_decay() -> None:
+    network = Segmenter(Backbone("swin_tiny_patch4_window7_224"), fcn, 3)
+    assert not any("table" in name or "norm" in name for name in decayed(network, "kernels"))
 
 
 def test_kernels_decays_all_kernels_and_neither_biases_nor_norms() -> None:
@@ -135,6 +158,9 @@ def test_optimizers_take_the_groups() -> None:
         {"backbone_lr_scale": -1.0},
         {"power": -0.9},
         {"warmup_steps": -1},
+        {"aux_weight": -0.4},
+        {"affinity_weight": float("inf")},
+        {"affinity": "printed"},
     ],
 )
 def test_settings_out_of_range_are_named(wrong: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from classaware import __version__
 from classaware.commands import fit
-from classaware.commands.recipes import expand_recipes
+from classaware.commands.configuration import expand_recipes
 from classaware.data import BiasedScenes, SegmentationData
 from classaware.errors import InputError
 from classaware.evaluation import SegmentationScores, confusion_matrix, predictions, scores

@@ -14,14 +14,16 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+import classaware.rivals  # noqa: F401  makes them known to --rival by their short names
 from classaware.commands.checks import check_numbers
-from classaware.commands.recipes import expand_recipes
+from classaware.commands.configuration import expand_recipes
 from classaware.data import SegmentationData
 from classaware.errors import InputError
 from classaware.files import write_atomically
 from classaware.regularization import ClassAwareRegularization
 from classaware.training.callbacks import SaveLast, StepProgressBar
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
+from classaware.training.objective import RivalFactory
 from classaware.training.resume import check_resumable
 from classaware.training.task import SegmentationTask
 
@@ -48,7 +50,12 @@ def build_parser() -> ArgumentParser:
     parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
     add_network_arguments(parser)
     parser.add_class_arguments(ClassAwareRegularization, "regularizer")
-    parser.add_class_arguments(SegmentationTask, "training", skip={"network", "regularizer"}, instantiate=False)
+    parser.add_argument(
+        "--rival", type=RivalFactory | None, default=None, help="another loss on the tap: PixelContrast or CenterLoss"
+    )
+    parser.add_class_arguments(
+        SegmentationTask, "training", skip={"network", "regularizer", "rival"}, instantiate=False
+    )
     parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN, instantiate=False)
     parser.set_defaults(
         {
@@ -112,7 +119,9 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
     try:
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
-        objects.task = SegmentationTask(objects.network, objects.regularizer, **config.training.as_dict())
+        objects.task = SegmentationTask(
+            objects.network, objects.regularizer, rival=objects.rival, **config.training.as_dict()
+        )
         objects.trainer = pl.Trainer(
             **config.trainer.as_dict(),
             logger=_loggers(config.output, config.ckpt_path is not None),

@@ -13,6 +13,7 @@ COMMANDS = {
     "fit": "train a network on a data set, with or without CAR",
     "evaluate": "mIoU and per-class IoU of a checkpoint on a data set",
     "predict": "index masks and overlays for images",
+    "recipes": "list the rows of the paper's tables and the parts they are made of, or show one",
     "demo": "see CAR's effect on unseen class combinations, in minutes on a CPU",
 }
 

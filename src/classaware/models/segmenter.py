@@ -1,27 +1,51 @@
-"""A segmentation network: backbone, head, tap, projection, classifier."""
+"""A segmentation network: backbone, head, taps, projections, classifier."""
 
 import copy
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 
 from classaware.errors import InputError
 from classaware.models.backbone import Backbone, Pretrained
-from classaware.models.heads import FCNHead, HeadFactory, SelfAttentionHead
-from classaware.models.layers import initialize
+from classaware.models.heads import (
+    ACFNetHead,
+    CAAHead,
+    CCNetHead,
+    CPNetHead,
+    DANetHead,
+    DeepLabV3Head,
+    FCNHead,
+    HeadFactory,
+    HeadInputs,
+    OCRHead,
+    SelfAttentionHead,
+    UPerNetHead,
+)
+from classaware.models.layers import Initialization, conv_norm_act, initialize
+from classaware.models.neck import JPU
 from classaware.models.projection import FoldedProjection, Projection, ProjectionKind
 
 
 class SegmenterOutput(NamedTuple):
-    """What a network returns in training and evaluation alike.
+    """What a network returns.
 
     Attributes:
         logits: (B, K, h, w) at the features' resolution; see ``classaware.evaluation.resize_logits``.
-        features: (B, C, h, w), the tap: what CAR and the class-dependency map look at.
+        taps: one map (B, C, h, w) a branch of the head (two in DANet, one elsewhere): what CAR looks at.
+        aux_logits: in training, maps (B, K, h', w') to be trained with a cross-entropy of their own.
+        affinity: in training, CPNet's (B, N, N) logits of which positions of a grid share their class.
     """
 
     logits: Tensor
-    features: Tensor
+    taps: tuple[Tensor, ...]
+    aux_logits: tuple[Tensor, ...] = ()
+    affinity: Tensor | None = None
+
+    @property
+    def features(self) -> Tensor:
+        """All taps side by side, (B, sum of C, h, w): what the class-dependency map looks at."""
+        return self.taps[0] if len(self.taps) == 1 else torch.cat(self.taps, 1)
 
 
 class Segmenter(nn.Module):
@@ -32,7 +56,7 @@ class Segmenter(nn.Module):
 
     Args:
         backbone: a :class:`Backbone`.
-        head: makes the head from the backbone's channels, such as ``SelfAttentionHead`` or a partial of it.
+        head: makes the head for the backbone's maps, such as ``SelfAttentionHead`` or a partial of it.
         num_classes: K.
         car: ``on`` puts a 1x1 linear convolution in front of the projection, whose output CAR looks at.
             (YAML reads a bare ``on`` as true, so that is taken too.)
@@ -40,6 +64,12 @@ class Segmenter(nn.Module):
             ``1x1`` ("A" in the paper) is a 1x1 convolution of the tap's width in its place. (For FCN the authors'
             baseline with "A" drops the convolution; here it is replaced in every head alike, so that the folded
             network with CAR costs exactly what the baseline with "A" costs.)
+        jpu: upsample the last three maps (strides 8, 16, 32) jointly to stride 8 in front of the head, for backbones
+            that cannot be dilated.
+        aux_channels: deep supervision: an FCN of that width on the second-last map (the last one in CAA) predicts too,
+            in training; where the head has branches, each of them does in its place. 0: none.
+        dropout: share of channels zeroed in front of the classifier in training (none in the authors' code).
+        initialization: of all that is not the backbone: ``glorot`` as in the authors' code, or ``kaiming``.
         norm_eps: epsilon of the batch norms outside the backbone (1e-3 in the authors' code).
         norm_momentum: PyTorch's momentum of the same (3e-4 in the authors' code, for 30,000 steps).
     """
@@ -51,37 +81,80 @@ class Segmenter(nn.Module):
         num_classes: int,
         car: Literal["off", "on"] | bool = "off",
         projection: ProjectionKind = "3x3",
+        jpu: bool = False,
+        aux_channels: int = 0,
+        dropout: float = 0.0,
+        initialization: Initialization = "glorot",
         norm_eps: float = 1e-5,
         norm_momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise InputError(f"num_classes={num_classes}: there must be at least one class.")
-        if car not in ("off", "on", True, False):
-            raise InputError(f"car={car!r} is unknown; choose 'off' or 'on'.")
-        if projection not in get_args(ProjectionKind):
-            raise InputError(f"projection={projection!r} is unknown; choose '3x3' or '1x1'.")
-        if norm_eps <= 0 or not 0 < norm_momentum <= 1:
-            raise InputError(f"norm_eps={norm_eps} must be above 0 and norm_momentum={norm_momentum} in (0, 1].")
+        _check(num_classes, car, projection, aux_channels, dropout, initialization, norm_eps, norm_momentum)
         self.num_classes = num_classes
         self.backbone = backbone
-        self.head = head(backbone.channels)
+        channels, strides = list(backbone.channels), list(backbone.strides)
+        self.neck: JPU | None = None
+        if jpu:
+            if len(channels) < 3:
+                raise InputError(f"jpu reads three feature maps: raise network.backbone.levels (now {len(channels)}).")
+            self.neck = JPU(channels[-3:])
+            channels[-1], strides[-1] = self.neck.out_channels, strides[-3]
+        self.head = head(HeadInputs(tuple(channels), tuple(strides), num_classes))
         width = self.head.tap_channels
         kernel_size, out_channels = self.head.projection if projection == "3x3" else (1, width)
-        self.projection: Projection | FoldedProjection = Projection(
-            self.head.channels, width, kernel_size, out_channels, car in ("on", True)
+        self.projections = nn.ModuleList(
+            Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True))
+            for _ in range(self.head.branches)
         )
+        self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
         self.classifier = nn.Conv2d(out_channels, num_classes, 1)
         initialize(self.classifier)
-        for part in (self.head, self.projection):
+        self.auxiliary: nn.Module | None = None
+        if aux_channels and self.head.branches > 1:
+            self.auxiliary = nn.ModuleList(nn.Conv2d(out_channels, num_classes, 1) for _ in self.projections)
+        elif aux_channels:
+            fcn = conv_norm_act(channels[self.head.aux_level], aux_channels, 3)
+            self.auxiliary = nn.Sequential(fcn, nn.Conv2d(aux_channels, num_classes, 1))
+        if self.auxiliary is not None:
+            initialize(self.auxiliary)
+        self._set_up(initialization, norm_eps, norm_momentum)
+
+    def _set_up(self, initialization: Initialization, norm_eps: float, norm_momentum: float) -> None:
+        """What all parts but the backbone have in common."""
+        for name, part in self.named_children():
+            if name == "backbone":
+                continue
+            if initialization != "glorot":  # the parts have that already, with their own exceptions
+                initialize(part, initialization)
             for layer in part.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eps, layer.momentum = norm_eps, norm_momentum
 
     def forward(self, images: Tensor) -> SegmenterOutput:
-        """Logits and tap at the features' resolution."""
-        tap, projected = self.projection(self.head(self.backbone(images)))
-        return SegmenterOutput(self.classifier(projected), tap)
+        """Logits and taps at the features' resolution; in training, what is to be trained beside them."""
+        maps: list[Tensor] = self.backbone(images)
+        if self.neck is not None:
+            maps = [*maps[:-1], self.neck(maps[-3:])]
+        output = self.head(maps)
+        pairs = [project(x) for project, x in zip(self.projections, output.features, strict=True)]
+        projected = [y for _, y in pairs]
+        fused = projected[0] if len(projected) == 1 else torch.stack(projected).sum(0)
+        logits, taps = self.classifier(self.dropout(fused)), tuple(tap for tap, _ in pairs)
+        if not self.training:
+            return SegmenterOutput(logits, taps)
+        return SegmenterOutput(logits, taps, output.aux_logits + self._deep_supervision(maps, projected), output.affinity)
+
+    def _deep_supervision(self, maps: list[Tensor], projected: list[Tensor]) -> tuple[Tensor, ...]:
+        if self.auxiliary is None:
+            return ()
+        if isinstance(self.auxiliary, nn.ModuleList):
+            return tuple(classify(y) for classify, y in zip(self.auxiliary, projected, strict=True))
+        return (self.auxiliary(maps[self.head.aux_level]),)
+
+    @property
+    def uses_car(self) -> bool:
+        """Whether there is the tap that CAR regularizes (none in a folded network)."""
+        return any(isinstance(p, Projection) and p.linear is not None for p in self.projections)
 
     def fold(self) -> "Segmenter":
         """The inference network: linear convolution, projection and batch norm as one convolution.
@@ -90,25 +163,79 @@ class Segmenter(nn.Module):
         baseline without CAR (plus one channel for the borders under a 3x3 projection). A copy; this one stays as it is.
         """
         folded = copy.deepcopy(self).eval()
-        if isinstance(folded.projection, Projection):
-            folded.projection = FoldedProjection(folded.projection)
+        folded.projections = nn.ModuleList(
+            FoldedProjection(p) if isinstance(p, Projection) else p for p in folded.projections
+        )
         return folded
 
 
-HEADS: dict[str, HeadFactory] = {"fcn": FCNHead, "self-attention": SelfAttentionHead}
+def _check(
+    num_classes: int,
+    car: str | bool,
+    projection: str,
+    aux_channels: int,
+    dropout: float,
+    initialization: str,
+    norm_eps: float,
+    norm_momentum: float,
+) -> None:
+    """What would fail later, in the words of torch, or not at all."""
+    if num_classes < 1:
+        raise InputError(f"num_classes={num_classes}: there must be at least one class.")
+    if car not in ("off", "on", True, False):
+        raise InputError(f"car={car!r} is unknown; choose 'off' or 'on'.")
+    if projection not in get_args(ProjectionKind):
+        raise InputError(f"projection={projection!r} is unknown; choose '3x3' or '1x1'.")
+    if aux_channels < 0:
+        raise InputError(f"aux_channels={aux_channels}: give the width of the auxiliary FCN, or 0 for none.")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout={dropout}: must be in [0, 1).")
+    if initialization not in get_args(Initialization):
+        raise InputError(f"initialization={initialization!r} is unknown; choose 'glorot' or 'kaiming'.")
+    if norm_eps <= 0 or not 0 < norm_momentum <= 1:
+        raise InputError(f"norm_eps={norm_eps} must be above 0 and norm_momentum={norm_momentum} in (0, 1].")
+
+
+HEADS: dict[str, HeadFactory] = {
+    "fcn": FCNHead,
+    "deeplabv3": DeepLabV3Head,
+    "self-attention": SelfAttentionHead,
+    "ccnet": CCNetHead,
+    "danet": DANetHead,
+    "cpnet": CPNetHead,
+    "ocr": OCRHead,
+    "acfnet": ACFNetHead,
+    "upernet": UPerNetHead,
+    "caa": CAAHead,
+}
+
+
+_NOT_DILATED = ("hrnet", "swin", "convnext")
 
 
 def create_segmenter(
     backbone: str,
-    head: Literal["fcn", "self-attention"],
+    head: str,
     num_classes: int,
     *,
-    output_stride: Literal[8, 16, 32] = 8,
+    output_stride: Literal[8, 16, 32] | None = None,
     pretrained: Pretrained = "no",
     car: Literal["off", "on"] = "off",
     projection: ProjectionKind = "3x3",
 ) -> Segmenter:
-    """A :class:`Segmenter` by names, with the paper's widths."""
+    """A :class:`Segmenter` by names, with the paper's widths.
+
+    Args:
+        backbone: a timm model.
+        head: one of ``HEADS``.
+        num_classes: K.
+        output_stride: of the backbone; None: the paper's, 8 for convolutional networks that can be dilated, else 32.
+        pretrained: see :class:`Backbone`.
+        car: see :class:`Segmenter`.
+        projection: see :class:`Segmenter`.
+    """
     if head not in HEADS:
         raise InputError(f"head {head!r} is unknown; choose one of {', '.join(HEADS)}.")
+    if output_stride is None:
+        output_stride = 32 if backbone.startswith(_NOT_DILATED) else 8
     return Segmenter(Backbone(backbone, output_stride, pretrained), HEADS[head], num_classes, car, projection)

@@ -7,9 +7,17 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from classaware.models import Projection, Segmenter
+from classaware.models import CCNetHead, CPNetHead, Head, OCRHead, Projection, Segmenter, UPerNetHead
 
 Decay = Literal["released", "kernels"]
+
+# Layers that the authors' code builds too late to be reached by its weight decay, beside those that CAR adds.
+_BUILT_LATE: dict[type[Head], tuple[str, ...]] = {
+    CCNetHead: ("head.attention.",),
+    CPNetHead: ("head.aggregation.rows_first.", "head.aggregation.columns_first."),
+    OCRHead: ("head.coarse.", "head.up.", "classifier."),
+    UPerNetHead: ("head.laterals.", "head.smooth."),
+}
 
 
 def parameter_groups(
@@ -18,8 +26,8 @@ def parameter_groups(
     """Up to four groups: backbone or the rest, with weight decay or without.
 
     Biases and norms never decay. ``kernels`` decays every convolution's and matrix's weights; ``released`` those
-    that decay in the authors' code: the head's own convolutions and the classifier, but neither the backbone nor
-    what CAR adds (its linear convolution, and the 1x1 projection behind it).
+    that decay in the authors' code: the head's own convolutions and the classifier, but neither the backbone, nor
+    what CAR adds (its linear convolution, and the 1x1 projection behind it), nor some layers of some heads, nor JPU.
 
     Args:
         network: whose parameters are grouped.
@@ -28,11 +36,12 @@ def parameter_groups(
         decay: which weights decay.
         backbone_lr_scale: the backbone's learning rate over ``lr``.
     """
-    without = _added_by_car(network.projection) if decay == "released" else set()
+    without = _without_decay(network) if decay == "released" else set()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         in_backbone = name.startswith("backbone.")
-        kernel = parameter.ndim > 1 and parameter not in without
+        # By its name, too: Swin's tables of relative positions are matrices, but no kernels.
+        kernel = parameter.ndim > 1 and name.endswith("weight") and parameter not in without
         decays = kernel and not (decay == "released" and in_backbone)
         groups.setdefault((in_backbone, decays), []).append(parameter)
     return [
@@ -43,6 +52,13 @@ def parameter_groups(
         }
         for (in_backbone, decays), parameters in groups.items()
     ]
+
+
+def _without_decay(network: Segmenter) -> set[nn.Parameter]:
+    """What does not decay in the authors' code although it belongs to no backbone."""
+    late = next((names for head, names in _BUILT_LATE.items() if isinstance(network.head, head)), ())
+    undecayed = {p for name, p in network.named_parameters() if name.startswith((*late, "neck."))}
+    return undecayed.union(*(_added_by_car(projection) for projection in network.projections))
 
 
 def _added_by_car(projection: nn.Module) -> set[nn.Parameter]:

@@ -9,16 +9,18 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from classaware.errors import InputError
-from classaware.evaluation import ConfusionMatrix, predict_labels, resize_logits, scores
-from classaware.models import Projection, Segmenter
+from classaware.evaluation import ConfusionMatrix, predict_labels, scores
+from classaware.models import Segmenter
 from classaware.regularization import ClassAwareRegularization
+from classaware.training.affinity import Affinity
 from classaware.training.card import KEY, NetworkCard
-from classaware.training.loss import Average, cross_entropy
+from classaware.training.loss import Average
+from classaware.training.objective import Objective, RivalFactory
 from classaware.training.optimization import Decay, create_optimizer, parameter_groups, poly_schedule
 
 
 class SegmentationTask(pl.LightningModule):
-    """Cross-entropy, and CAR where the network has a tap for it; SGD or AdamW under the poly schedule.
+    """The objective (cross-entropy, CAR where the network has a tap for it, and more), SGD or AdamW, the poly schedule.
 
     The defaults are the authors': SGD 0.01, momentum 0.9, poly 0.9 without warm-up, weight decay 2e-4 (their penalty
     is 1e-4 without the 1/2) on the head's kernels alone.
@@ -35,6 +37,10 @@ class SegmentationTask(pl.LightningModule):
         backbone_lr_scale: the backbone's learning rate over ``lr``.
         power: of the poly schedule.
         warmup_steps: linear rise at the beginning.
+        aux_weight: of the auxiliary logits' cross-entropies (OCR, ACFNet, ``network.aux_channels``).
+        affinity_weight: of CPNet's affinity loss.
+        affinity: its form, ``published`` or ``released``.
+        rival: another loss on the tap to compare CAR with: ``PixelContrast`` or ``CenterLoss``.
     """
 
     def __init__(
@@ -50,13 +56,27 @@ class SegmentationTask(pl.LightningModule):
         backbone_lr_scale: float = 1.0,
         power: float = 0.9,
         warmup_steps: int = 0,
+        aux_weight: float = 0.4,
+        affinity_weight: float = 1.0,
+        affinity: Affinity = "published",
+        rival: RivalFactory | None = None,
     ) -> None:
         super().__init__()
-        _check_range(lr, momentum, weight_decay, backbone_lr_scale, power, warmup_steps)
+        _check_range(
+            lr,
+            momentum,
+            weight_decay=weight_decay,
+            backbone_lr_scale=backbone_lr_scale,
+            power=power,
+            warmup_steps=warmup_steps,
+            aux_weight=aux_weight,
+            affinity_weight=affinity_weight,
+        )
         # The fast layout for convolutions on GPUs and CPUs alike; it changes no value.
         self.network = network.to(memory_format=torch.channels_last)
-        self.regularizer = regularizer
-        self.average: Average = average
+        self.objective = Objective(
+            network, regularizer, average, aux_weight, affinity_weight, affinity, rival
+        )
         self.optimizer: Literal["sgd", "adamw"] = optimizer
         self.lr = lr
         self.momentum = momentum
@@ -68,12 +88,6 @@ class SegmentationTask(pl.LightningModule):
         self.card: NetworkCard | None = None
         self.val_confusion = ConfusionMatrix(network.num_classes, regularizer.ignore_index)
 
-    @property
-    def uses_car(self) -> bool:
-        """Whether the network has the tap that CAR regularizes."""
-        projection = self.network.projection
-        return isinstance(projection, Projection) and projection.linear is not None
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what the network is beside its weights."""
         if self.card is not None:
@@ -83,13 +97,7 @@ class SegmentationTask(pl.LightningModule):
         """Loss of one batch ``{"image": (B, 3, H, W) in [0, 1], "label": (B, H, W)}``, every term logged."""
         labels = batch["label"]
         output = self.network(batch["image"].contiguous(memory_format=torch.channels_last))
-        logits = resize_logits(output.logits, (labels.shape[-2], labels.shape[-1]))
-        ce = loss = cross_entropy(logits, labels, self.regularizer.ignore_index, self.average)
-        terms: dict[str, Tensor] = {"ce": ce}
-        if self.uses_car:
-            car = self.regularizer(output.features, labels)
-            loss = ce + car.total
-            terms |= {"intra_c2p": car.intra_c2p, "inter_c2c": car.inter_c2c, "inter_c2p": car.inter_c2p}
+        loss, terms = self.objective(output, labels)
         self.log("loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()})
         self.log("train/lr", self.optimizers().param_groups[-1]["lr"])  # type: ignore[union-attr]
@@ -126,20 +134,19 @@ class SegmentationTask(pl.LightningModule):
         if max_steps < 1:
             raise InputError("trainer.max_steps must be set: training is counted in steps (for example 30000).")
         groups = parameter_groups(self.network, self.lr, self.weight_decay, self.decay, self.backbone_lr_scale)
+        if learned := list(self.objective.parameters()):  # a rival's own layers
+            groups.append({"params": learned, "lr": self.lr, "weight_decay": 0.0})
         optimizer = create_optimizer(self.optimizer, groups, self.momentum)
         schedule = poly_schedule(optimizer, max_steps, self.power, self.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _check_range(
-    lr: float, momentum: float, weight_decay: float, backbone_lr_scale: float, power: float, warmup_steps: int
-) -> None:
+def _check_range(lr: float, momentum: float, **at_least_zero: float) -> None:
     """What torch would complain about only when training starts, or not at all."""
     if not 0 < lr < math.inf:
         raise InputError(f"lr={lr}: the learning rate must be above 0.")
     if not 0 <= momentum < 1:
         raise InputError(f"momentum={momentum}: must be in [0, 1).")
-    rest = {"weight_decay": weight_decay, "backbone_lr_scale": backbone_lr_scale, "power": power}
-    for name, value in (rest | {"warmup_steps": warmup_steps}).items():
+    for name, value in at_least_zero.items():
         if not 0 <= value < math.inf:
             raise InputError(f"{name}={value}: must be at least 0.")

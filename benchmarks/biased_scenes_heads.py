@@ -1,0 +1,86 @@
+"""Every head on the biased scenes, without and with CAR: mIoU on familiar and on unfamiliar pairs.
+
+    python benchmarks/biased_scenes_heads.py --output runs/heads [--heads ocr caa] [--seed 0] [--steps 800]
+
+Each cell is the run ``classaware fit --config biased-scenes [--config car] --network.head ...`` in a process of its own,
+one thread; cells whose result is there are not trained again. Prints a Markdown table and writes ``results.json``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from classaware.commands.demo import SPLITS, measure
+from classaware.data import BiasedScenes
+from classaware.files import write_json
+from classaware.models import HEADS
+
+# The demo's width; CPNet's grid is the map's own size at 128 x 128 and stride 8.
+OPTIONS = {
+    "cpnet": ["--network.head.init_args.grid=16"],
+    "ocr": ["--regularizer.pool=2"],
+    "upernet": ["--regularizer.pool=2"],
+}
+VARIANTS = {"baseline": [], "car": ["--config", "car"]}
+
+
+def train_and_measure(head: str, variant: str, seed: int, steps: int, folder: Path) -> dict[str, float]:
+    """mIoU in percent by split and group of classes, and the seconds of training."""
+    result = folder / "result.json"
+    if result.is_file():
+        return json.loads(result.read_text())
+    scenes = BiasedScenes(seed=seed)
+    arguments = [f"--network.head={HEADS[head].__name__}", "--network.head.init_args.channels=128", *OPTIONS.get(head, [])]
+    arguments += VARIANTS[variant]
+    arguments += [f"--seed={seed}", f"--trainer.max_steps={steps}", f"--output={folder}"]
+    arguments += [f"--data.dataset.{name}={value}" for name, value in scenes.parameters.items()]
+    code = "import torch, sys; torch.set_num_threads(1); from classaware.commands.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "fit", "--config", "biased-scenes", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    outcome = measure(folder / "last.ckpt", scenes)
+    numbers = {}
+    for split, scores in outcome.scores.items():
+        numbers[f"{split}_all"] = 100 * scores.mean_iou
+        numbers[f"{split}_things"] = 100 * scores.mean_iou_over(scenes.things)
+    write_json(result, numbers)
+    return numbers
+
+
+def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """One row a head: baseline, with CAR and the difference on seen and unseen scenes."""
+    groups = [f"{split}_{group}" for split in SPLITS for group in ("things", "all")]
+    lines = ["| head | " + " | ".join(f"{g.replace('_', ', ')}: baseline / CAR / difference" for g in groups) + " |"]
+    lines.append("|---|" + "---|" * len(groups))
+    for head, by_variant in results.items():
+        cells = [
+            f"{by_variant['baseline'][g]:.2f} / {by_variant['car'][g]:.2f} / "
+            f"{by_variant['car'][g] - by_variant['baseline'][g]:+.2f}"
+            for g in groups
+        ]
+        lines.append(f"| {head} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, then print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--heads", nargs="*", choices=list(HEADS), default=list(HEADS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--output", type=Path, default=Path("runs/heads"))
+    options = parser.parse_args()
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for head in options.heads:
+        for variant in VARIANTS:
+            folder = options.output / f"{head}-{variant}-{options.seed}"
+            numbers = train_and_measure(head, variant, options.seed, options.steps, folder)
+            results.setdefault(head, {})[variant] = numbers
+            print(head, variant, {name: round(value, 2) for name, value in numbers.items()}, flush=True)
+    write_json(options.output / "results.json", results)
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

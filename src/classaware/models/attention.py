@@ -1,0 +1,40 @@
+"""Attention over positions whose memory grows with the positions, not with their square."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Up to so many positions the whole map of weights (4 MiB an image) is cheaper than computing it once a slice.
+_SMALL = 1024
+
+
+def attention(query_BPD: Tensor, key_BPD: Tensor, value_BPC: Tensor) -> Tensor:
+    """softmax(query · key) over all positions, without a scale, times value: (B, P, C).
+
+    The fused kernels of ``scaled_dot_product_attention`` never hold the (P, P) weights, but want values as narrow as
+    the queries. So the values are cut into slices of D channels that share queries and keys.
+    """
+    positions, depth = query_BPD.shape[1:]
+    if torch.compiler.is_exporting() or positions <= _SMALL:
+        return F.scaled_dot_product_attention(query_BPD, key_BPD, value_BPC, scale=1.0)
+    channels = value_BPC.shape[-1]
+    slices = -(-channels // depth)
+    padded_BPC = F.pad(value_BPC, (0, slices * depth - channels))
+    value_BSPD = padded_BPC.unflatten(2, (slices, depth)).transpose(1, 2)
+    query_BSPD, key_BSPD = (x.unsqueeze(1).expand(-1, slices, -1, -1) for x in (query_BPD, key_BPD))
+    context_BSPD = F.scaled_dot_product_attention(query_BSPD, key_BSPD, value_BSPD, scale=1.0)
+    return context_BSPD.transpose(1, 2).flatten(2)[..., :channels]
+
+
+def criss_cross_attention(query_BDHW: Tensor, key_BDHW: Tensor, value_BCHW: Tensor) -> Tensor:
+    """softmax(query · key) over the row and the column of every position, times value: (B, C, H, W).
+
+    The position itself takes part once, with its row. Memory is HW(H + W) an image.
+    """
+    height = query_BDHW.shape[-2]
+    own = torch.eye(height, dtype=torch.bool, device=query_BDHW.device).unsqueeze(1)
+    column_BHWG = torch.einsum("bdhw,bdgw->bhwg", query_BDHW, key_BDHW).masked_fill(own, float("-inf"))
+    row_BHWV = torch.einsum("bdhw,bdhv->bhwv", query_BDHW, key_BDHW)
+    weights = torch.cat([column_BHWG, row_BHWV], -1).softmax(-1).to(value_BCHW.dtype)
+    from_column = torch.einsum("bhwg,bcgw->bchw", weights[..., :height], value_BCHW)
+    return from_column + torch.einsum("bhwv,bchv->bchw", weights[..., height:], value_BCHW)
