@@ -1,6 +1,6 @@
 """Every full-size network of Table 2, one forward and backward at 513 x 513: parameters, operations, time and memory.
 
-    python benchmarks/networks.py --output runs/networks [--networks ccnet caa] [--size 513] [--batch 2]
+    python benchmarks/networks.py --output runs/networks [--networks ccnet caa] [--precision bf16] [--size 513] [--batch 2]
 
 Each cell runs in a process of its own, so that its peak of resident memory is its own; cells whose result is there are
 not measured again. Weights are random (the numbers do not depend on them); operations are counted without
@@ -70,7 +70,7 @@ def count(segmenter: Segmenter, size: int) -> dict[str, float]:
     return {"parameters_m": parameters / 1e6, "head_parameters": own, "gmacs": counter.get_total_flops() / 2e9}
 
 
-def train_step(segmenter: Segmenter, config: Any, batch: int, size: int) -> dict[str, float]:
+def train_step(segmenter: Segmenter, config: Any, batch: int, size: int, precision: str) -> dict[str, float]:
     """Seconds of forward (with the objective) and backward, and whether every gradient is finite."""
     options = config.regularizer.as_dict() | {"num_classes": segmenter.num_classes, "ignore_index": 255}
     training = config.training
@@ -84,7 +84,8 @@ def train_step(segmenter: Segmenter, config: Any, batch: int, size: int) -> dict
     )
     images, labels = torch.rand(batch, 3, size, size), torch.randint(0, segmenter.num_classes, (batch, size, size))
     start = time.perf_counter()
-    loss, _ = objective(segmenter.train()(images), labels)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        loss, _ = objective(segmenter.train()(images), labels)
     forward = time.perf_counter()
     loss.backward()
     backward = time.perf_counter()
@@ -94,26 +95,27 @@ def train_step(segmenter: Segmenter, config: Any, batch: int, size: int) -> dict
     return {"forward_s": forward - start, "backward_s": backward - forward, "loss": float(loss.detach())}
 
 
-def inference(segmenter: Segmenter, batch: int, size: int) -> dict[str, float]:
+def inference(segmenter: Segmenter, batch: int, size: int, precision: str) -> dict[str, float]:
     """Seconds of a forward in eval mode."""
     images = torch.rand(batch, 3, size, size)
     with torch.inference_mode():
         start = time.perf_counter()
-        logits = segmenter.eval()(images).logits
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = segmenter.eval()(images).logits
         seconds = time.perf_counter() - start
     assert bool(torch.isfinite(logits).all())
     return {"forward_s": seconds}
 
 
-def measure(network: str, dataset: str, variant: str, batch: int, size: int) -> dict[str, float]:
+def measure(network: str, dataset: str, variant: str, batch: int, size: int, precision: str) -> dict[str, float]:
     """One cell."""
     torch.manual_seed(0)
     segmenter, config = build(network, dataset, variant)
     segmenter = segmenter.to(memory_format=torch.channels_last)
     if variant.endswith("folded"):
-        result = inference(segmenter, batch, size)
+        result = inference(segmenter, batch, size, precision)
     else:
-        result = train_step(segmenter, config, batch, size)
+        result = train_step(segmenter, config, batch, size, precision)
     result["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return result | count(segmenter, size)
 
@@ -140,11 +142,12 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="*", choices=list(CLASSES), default=list(CLASSES))
     parser.add_argument("--size", type=int, default=513)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: by autocast")
     parser.add_argument("--output", type=Path, default=Path("runs/networks"))
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
-        print(json.dumps(measure(*options.cell.split("/"), options.batch, options.size)))
+        print(json.dumps(measure(*options.cell.split("/"), options.batch, options.size, options.precision)))
         return
     results: dict[str, dict[str, Any]] = {}
     for dataset in options.datasets:
@@ -154,7 +157,7 @@ def main() -> None:
                 file = options.output / f"{cell.replace('/', '--')}.json"
                 if not file.is_file():
                     command = [sys.executable, __file__, "--cell", cell]
-                    command += [f"--size={options.size}", f"--batch={options.batch}"]
+                    command += [f"--size={options.size}", f"--batch={options.batch}", f"--precision={options.precision}"]
                     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
                     if done.returncode:
                         print(f"{cell}: failed with status {done.returncode}", flush=True)

@@ -83,6 +83,12 @@ class KeepAll(fit.SaveLast):
             shutil.copy(self.path, self.path.with_name(f"step{trainer.global_step}.ckpt"))
 
 
+@pytest.fixture
+def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs keep ``stepN.ckpt`` of every validation."""
+    monkeypatch.setattr(fit, "SaveLast", KeepAll)
+
+
 @pytest.fixture(scope="session")
 def car_run(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output of a run with CAR; only to be read."""

@@ -198,7 +198,7 @@ def test_rivals_see_every_tap_and_are_added(car: str, head: type, width: int) ->
         assert features is tap
         assert seen is labels
     expected = sum(2 * float(tap.detach().square().mean()) for tap in output.taps)
-    assert float(terms["rival"]) == pytest.approx(expected, rel=1e-6)
+    assert terms["rival"].item() == pytest.approx(expected, rel=1e-6)
     without, _ = Objective(model, regularizer())(output, labels)
     torch.testing.assert_close(loss - without, terms["rival"], rtol=1e-4, atol=1e-5)
     loss.backward()

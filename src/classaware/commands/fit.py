@@ -92,7 +92,7 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     for split in (objects.data.train_split, objects.data.val_split):
         objects.data.dataset.samples(split)
     if config.ckpt_path is not None:
-        check_resumable(config.ckpt_path, task.card, task.optimizer, config.trainer.max_steps)
+        check_resumable(config.ckpt_path, task.card, task.objective, task.optimizer, config.trainer.max_steps)
     write_atomically(config.output / "config.yaml", parser.dump(config, skip_unset=False).encode())
     try:
         objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)

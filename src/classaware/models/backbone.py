@@ -17,7 +17,7 @@ from classaware.models.pretrained import offline_file, read_weights
 Pretrained = Literal["no", "timm", "offline"]
 
 # Side lengths must be divisible by this; families that are not listed take any size.
-_MULTIPLE = {"hrnet": 32, "swin": 4, "convnext": 32}
+_MULTIPLE = {"hrnet": 32, "swin": 4, "convnext": 32, "resnetaa": 32}
 
 
 class Backbone(nn.Module):
@@ -91,8 +91,7 @@ class Backbone(nn.Module):
             dilate_last_stage(name, self.network, output_stride, tuple(multi_grid))
         self.top: nn.Sequential | None = None
         if top:
-            self.top = create_top(name, self.network, pretrained == "timm", state)
-            self.channels[-1] = self.top.conv_head.out_channels
+            self.top, self.channels[-1] = create_top(name, self.network, pretrained == "timm", state)
         set_batch_norm(self, norm_eps, norm_momentum)
         normed = self.channels if _default(norm_levels, name.startswith("swin")) else []
         self.level_norms = nn.ModuleList(nn.LayerNorm(c) for c in normed)

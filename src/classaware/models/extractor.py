@@ -1,5 +1,6 @@
 """timm's feature extractors with what segmentation adds to them; their errors in one sentence."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -49,8 +50,13 @@ def create_extractor(
     return network
 
 
-def create_top(name: str, network: nn.Module, pretrained: bool, state: dict[str, Tensor] | None) -> nn.Sequential:
-    """The 1x1 convolution, norm and activation that close an EfficientNet, which timm's extractor leaves out."""
+def create_top(
+    name: str, network: nn.Module, pretrained: bool, state: dict[str, Tensor] | None
+) -> tuple[nn.Sequential, int]:
+    """The 1x1 convolution, norm and activation that close an EfficientNet, and their channels.
+
+    timm's extractor leaves them out.
+    """
     layers = None
     if isinstance(network, EfficientNetFeatures):
         whole = _create(name, pretrained, state, {"num_classes": 0})
@@ -60,7 +66,7 @@ def create_top(name: str, network: nn.Module, pretrained: bool, state: dict[str,
             f"top=True: backbone {name!r} has no last 1x1 convolution; leave top out, or take one of the EfficientNet "
             "family, such as tf_efficientnet_b5."
         )
-    return nn.Sequential(layers)
+    return nn.Sequential(layers), layers["conv_head"].out_channels
 
 
 def dilate_last_stage(name: str, network: nn.Module, output_stride: int, multi_grid: tuple[int, ...]) -> None:
@@ -94,6 +100,9 @@ def set_batch_norm(network: nn.Module, eps: float | None, momentum: float | None
 def _create(name: str, pretrained: bool, state: dict[str, Tensor] | None, options: dict[str, Any]) -> Any:
     if state is not None:
         options = options | {"pretrained_cfg_overlay": {"state_dict": state}}
+    # It lists the tensors of the classification head, which an extractor leaves out: a screen full for HRNet.
+    log = logging.getLogger("timm.models._builder")
+    log.addFilter(_is_news)
     try:
         network = timm.create_model(name, pretrained=pretrained or state is not None, **options)
     except OSError as error:
@@ -101,9 +110,15 @@ def _create(name: str, pretrained: bool, state: dict[str, Tensor] | None, option
             f"the weights of backbone {name!r} could not be downloaded ({type(error).__name__}). Use "
             "pretrained=offline with tf_efficientnet_lite0, or weights=FILE, or pretrained=no."
         ) from error
+    finally:
+        log.removeFilter(_is_news)
     # timm keeps a second copy of the weights here, which every copy of the network would carry along.
     network.pretrained_cfg.pop("state_dict", None)
     return network
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Unexpected keys")
 
 
 def _no_drop_path(name: str, drop_path: float | None) -> InputError:

@@ -148,7 +148,7 @@ class ClassAwareRegularization(nn.Module):
         Raises:
             ValueError: wrong rank, dtype or batch size, or (see ``check_labels``, ``check_finite``) a bad value.
         """
-        _check_shapes(features, labels)
+        check_shapes(features, labels)
         look_at_labels = features.device.type == "cpu" if self.check_labels is None else self.check_labels
         if look_at_labels or self.check_finite:
             labels = checked_labels(
@@ -192,7 +192,8 @@ def _size(x: Tensor) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]
 
 
-def _check_shapes(features: Tensor, labels: Tensor) -> None:
+def check_shapes(features: Tensor, labels: Tensor) -> None:
+    """Raise ``ValueError`` unless features are (B, C, H, W) and labels (B, Hl, Wl) of one batch on one device."""
     if not isinstance(features, Tensor) or not isinstance(labels, Tensor):
         raise ValueError(f"features and labels must be tensors, got {type(features)} and {type(labels)}.")
     if features.ndim != 4 or not features.is_floating_point():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from classaware.regularization.labels import checked_labels, resize_labels, split_valid
-from classaware.regularization.module import _check_shapes
+from classaware.regularization.module import check_shapes
 
 
 def check_integers(at_least: int | None, values: Mapping[str, int]) -> None:
@@ -43,7 +43,7 @@ def labels_at_features(
     Raises:
         ValueError: wrong rank, dtype, batch size, device or number of channels, or a bad label.
     """
-    _check_shapes(features, labels)
+    check_shapes(features, labels)
     if features.shape[1] != channels:
         raise ValueError(
             f"features have {features.shape[1]} channels, but the loss was made for {channels}. "

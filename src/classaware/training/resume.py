@@ -3,24 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from classaware.errors import InputError
 from classaware.training.card import KEY, NetworkCard, read_checkpoint
 
 _PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step", "pytorch-lightning_version")
 
 
-def check_resumable(path: Path, card: NetworkCard, optimizer: str, max_steps: int) -> None:
+def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimizer: str, max_steps: int) -> None:
     """Find out before training starts whether a checkpoint belongs to this configuration.
 
     Args:
         path: the checkpoint to resume from.
         card: of the network that is to be trained on.
+        objective: its losses, which may have a state of their own (running centers, a rival's layers).
         optimizer: ``sgd`` or ``adamw``.
         max_steps: where the run ends.
 
     Raises:
-        InputError: the checkpoint cannot be read, holds no state of a training, was made with another network or
-            optimizer, or is already at the end.
+        InputError: the checkpoint cannot be read, holds no state of a training, was made with another network,
+            other losses or another optimizer, or is already at the end.
     """
     checkpoint = read_checkpoint(path)
     missing = [part for part in _PARTS if part not in checkpoint]
@@ -31,6 +34,9 @@ def check_resumable(path: Path, card: NetworkCard, optimizer: str, max_steps: in
     if saved != card.network:
         names = ", ".join(f"network.{name}" for name in _differing(saved, card.network))
         raise InputError(f"checkpoint {path} holds another network ({names}): {cure}")
+    kept = {name: value.shape for name, value in checkpoint["state_dict"].items() if name.startswith("objective.")}
+    if kept != {f"objective.{name}": value.shape for name, value in objective.state_dict().items()}:
+        raise InputError(f"checkpoint {path} was trained with another rival or other regularizer.centers: {cure}")
     groups = checkpoint["optimizer_states"][0]["param_groups"]
     if ("betas" in groups[0]) != (optimizer == "adamw"):
         raise InputError(f"checkpoint {path} was not trained with training.optimizer={optimizer}: {cure}")
