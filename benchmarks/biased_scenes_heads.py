@@ -2,8 +2,8 @@
 
     python benchmarks/biased_scenes_heads.py --output runs/heads [--heads ocr caa] [--seed 0] [--steps 800]
 
-Each cell is the run ``classaware fit --config biased-scenes [--config car] --network.head ...`` in a process of its own,
-one thread; cells whose result is there are not trained again. Prints a Markdown table and writes ``results.json``.
+Each cell is the run ``classaware fit --config biased-scenes [--config car] --network.head ...`` in a process and a
+thread of its own; cells whose result is there are not trained again. Prints a Markdown table, writes ``results.json``.
 """
 
 import argparse
@@ -32,7 +32,11 @@ def train_and_measure(head: str, variant: str, seed: int, steps: int, folder: Pa
     if result.is_file():
         return json.loads(result.read_text())
     scenes = BiasedScenes(seed=seed)
-    arguments = [f"--network.head={HEADS[head].__name__}", "--network.head.init_args.channels=128", *OPTIONS.get(head, [])]
+    arguments = [
+        f"--network.head={HEADS[head].__name__}",
+        "--network.head.init_args.channels=128",
+        *OPTIONS.get(head, []),
+    ]
     arguments += VARIANTS[variant]
     arguments += [f"--seed={seed}", f"--trainer.max_steps={steps}", f"--output={folder}"]
     arguments += [f"--data.dataset.{name}={value}" for name, value in scenes.parameters.items()]

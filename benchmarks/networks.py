@@ -1,6 +1,6 @@
 """Every full-size network of Table 2, one forward and backward at 513 x 513: parameters, operations, time and memory.
 
-    python benchmarks/networks.py --output runs/networks [--networks ccnet caa] [--precision bf16] [--size 513] [--batch 2]
+    python benchmarks/networks.py [--output runs/networks] [--networks ccnet-resnet50 ...] [--precision bf16] [--size 513]
 
 Each cell runs in a process of its own, so that its peak of resident memory is its own; cells whose result is there are
 not measured again. Weights are random (the numbers do not depend on them); operations are counted without
@@ -91,7 +91,8 @@ def train_step(segmenter: Segmenter, config: Any, batch: int, size: int, precisi
     backward = time.perf_counter()
     unused = [name for name, p in segmenter.named_parameters() if p.grad is None]
     finite = all(bool(torch.isfinite(p.grad).all()) for p in segmenter.parameters() if p.grad is not None)
-    assert finite and not unused, (finite, unused)
+    assert finite, "a gradient is NaN or infinite"
+    assert not unused, f"no gradient reaches {unused}"
     return {"forward_s": forward - start, "backward_s": backward - forward, "loss": float(loss.detach())}
 
 
@@ -157,7 +158,11 @@ def main() -> None:
                 file = options.output / f"{cell.replace('/', '--')}.json"
                 if not file.is_file():
                     command = [sys.executable, __file__, "--cell", cell]
-                    command += [f"--size={options.size}", f"--batch={options.batch}", f"--precision={options.precision}"]
+                    command += [
+                        f"--size={options.size}",
+                        f"--batch={options.batch}",
+                        f"--precision={options.precision}",
+                    ]
                     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
                     if done.returncode:
                         print(f"{cell}: failed with status {done.returncode}", flush=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from classaware.commands.fit import build_parser
 from classaware.commands.configuration import expand_recipes
+from classaware.commands.fit import build_parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -36,7 +36,7 @@ def test_fit_commands_parse():
     """Every option that the README gives to fit exists and has a valid value."""
     shell = "\n".join(code for language, code in BLOCKS if not language).replace("\\\n", " ")
     commands = [line for line in shell.splitlines() if line.startswith("classaware fit") and "..." not in line]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         arguments = shlex.split(command)[2:]
         config = build_parser().parse_args(expand_recipes(arguments))

@@ -17,9 +17,7 @@ Vector = list[float]
 def gather(query: Vector, keys: list[Vector], values: list[Vector]) -> Vector:
     """softmax(query · key) without a scale, times value."""
     weights = [math.exp(sum(q * k for q, k in zip(query, key, strict=True))) for key in keys]
-    return [
-        sum(w * v[c] for w, v in zip(weights, values, strict=True)) / sum(weights) for c in range(len(values[0]))
-    ]
+    return [sum(w * v[c] for w, v in zip(weights, values, strict=True)) / sum(weights) for c in range(len(values[0]))]
 
 
 def normal(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:

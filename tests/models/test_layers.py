@@ -73,7 +73,9 @@ def test_conv_norm_act_equals_loops(kernel_size: int, dilation: int, activation:
                             if 0 <= r < 4 and 0 <= s < 5:
                                 total += float(weight[o, c, a, b] * x[0, c, r, s])
                 spread = float(norm.running_var[o] + norm.eps) ** 0.5
-                total = float(norm.weight[o].detach()) * (total - float(norm.running_mean[o])) / spread + float(norm.bias[o].detach())
+                total = float(norm.weight[o].detach()) * (total - float(norm.running_mean[o])) / spread + float(
+                    norm.bias[o].detach()
+                )
                 expected[0, o, i, j] = max(total, 0.0) if activation else total
     with torch.no_grad():
         torch.testing.assert_close(block(x), expected)

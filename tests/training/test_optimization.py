@@ -76,7 +76,9 @@ def test_every_parameter_is_in_exactly_one_group(head: Any, car: Any, projection
     assert set(listed) == set(network.parameters())
 
 
-SELF_ATTENTION = {f"head.{name}.weight" for name in ("down.0", "attention.query", "attention.key", "attention.value")} | {"classifier.weight"}
+SELF_ATTENTION = {
+    f"head.{name}.weight" for name in ("down.0", "attention.query", "attention.key", "attention.value")
+} | {"classifier.weight"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,13 @@ REACHED = {
     "ccnet": ("down.0", "after.0"),
     "cpnet": ("aggregation.down.0", "prior.0", "intra.0", "inter.0"),
     "ocr": ("down.0", "query.0.0", "query.1.0", "key.0.0", "key.1.0", "value.0"),
-    "upernet": ("pooling.pooled.0.0", "pooling.pooled.1.0", "pooling.pooled.2.0", "pooling.pooled.3.0", "pooling.fuse.0"),
+    "upernet": (
+        "pooling.pooled.0.0",
+        "pooling.pooled.1.0",
+        "pooling.pooled.2.0",
+        "pooling.pooled.3.0",
+        "pooling.fuse.0",
+    ),
 }
 
 

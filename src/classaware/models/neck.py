@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from classaware.errors import InputError
-from classaware.models.layers import conv_norm_act, resize
+from classaware.models.layers import conv_norm_act, initialize, resize
 
 DILATIONS = (1, 2, 4, 8)
 
@@ -40,6 +40,7 @@ class JPU(nn.Module):
         self.reduce = nn.ModuleList(conv_norm_act(c, channels, 3) for c in in_channels)
         self.branches = nn.ModuleList(_separable(3 * channels, channels, dilation) for dilation in DILATIONS)
         self.out_channels = len(DILATIONS) * channels
+        initialize(self)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, h_i, w_i), fine to coarse, of which the last three count, to (B, 4 * channels, h, w)."""

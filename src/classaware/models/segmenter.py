@@ -142,7 +142,9 @@ class Segmenter(nn.Module):
         logits, taps = self.classifier(self.dropout(fused)), tuple(tap for tap, _ in pairs)
         if not self.training:
             return SegmenterOutput(logits, taps)
-        return SegmenterOutput(logits, taps, output.aux_logits + self._deep_supervision(maps, projected), output.affinity)
+        return SegmenterOutput(
+            logits, taps, output.aux_logits + self._deep_supervision(maps, projected), output.affinity
+        )
 
     def _deep_supervision(self, maps: list[Tensor], projected: list[Tensor]) -> tuple[Tensor, ...]:
         if self.auxiliary is None:

@@ -39,7 +39,9 @@ def affinity_loss(affinity: Tensor, labels: Tensor, ignore_index: int, form: Aff
     positions = affinity.shape[-1]
     side = isqrt(positions)
     if affinity.ndim != 3 or affinity.shape[-2] != positions or side**2 != positions:
-        raise InputError(f"affinity: shape {tuple(affinity.shape)} is not (B, N, N) with N the square of a grid's side.")
+        raise InputError(
+            f"affinity: shape {tuple(affinity.shape)} is not (B, N, N) with N the square of a grid's side."
+        )
     if labels.ndim != 3 or len(labels) != len(affinity):
         raise InputError(f"labels: shape {tuple(labels.shape)} is not (B, H, W) with the affinity's B={len(affinity)}.")
     y_BP = resize_labels(labels, (side, side)).flatten(1)

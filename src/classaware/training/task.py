@@ -74,9 +74,7 @@ class SegmentationTask(pl.LightningModule):
         )
         # The fast layout for convolutions on GPUs and CPUs alike; it changes no value.
         self.network = network.to(memory_format=torch.channels_last)
-        self.objective = Objective(
-            network, regularizer, average, aux_weight, affinity_weight, affinity, rival
-        )
+        self.objective = Objective(network, regularizer, average, aux_weight, affinity_weight, affinity, rival)
         self.optimizer: Literal["sgd", "adamw"] = optimizer
         self.lr = lr
         self.momentum = momentum

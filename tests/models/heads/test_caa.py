@@ -44,7 +44,7 @@ def columns_by_loops(module: ChannelizedAttention, x: Tensor, value: Tensor) -> 
 
 
 def lively(module: nn.Module) -> nn.Module:
-    """Weights with which the gates differ from row to row and from channel to channel, and norms that are not neutral."""
+    """Weights whose gates differ from row to row and from channel to channel; norms that are not neutral."""
     torch.manual_seed(0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear):

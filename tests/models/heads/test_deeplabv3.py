@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from classaware.models import DeepLabV3Head, HeadInputs
 
 
-@pytest.mark.parametrize(("stride", "rates"), [(4, [24, 48, 72]), (8, [12, 24, 36]), (16, [6, 12, 18]), (32, [3, 6, 9])])
+@pytest.mark.parametrize(
+    ("stride", "rates"), [(4, [24, 48, 72]), (8, [12, 24, 36]), (16, [6, 12, 18]), (32, [3, 6, 9])]
+)
 def test_rates_follow_the_stride(stride: int, rates: list[int]) -> None:
     head = DeepLabV3Head(HeadInputs((2, 3), (4, stride), 5), channels=4)
     convs = [block[0] for block in head.branch_convs]

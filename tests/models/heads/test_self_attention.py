@@ -16,7 +16,9 @@ INPUTS = HeadInputs((3,), (8,), 5)
 def affine(layer: nn.Conv2d, x: list[float]) -> list[float]:
     """A 1x1 convolution at one position."""
     rows = layer.weight.flatten(1).tolist()
-    return [b + sum(w * v for w, v in zip(row, x, strict=True)) for row, b in zip(rows, layer.bias.tolist(), strict=True)]
+    return [
+        b + sum(w * v for w, v in zip(row, x, strict=True)) for row, b in zip(rows, layer.bias.tolist(), strict=True)
+    ]
 
 
 def gathered_by_loops(layers: PositionAttention, x: torch.Tensor) -> torch.Tensor:
