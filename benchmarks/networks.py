@@ -1,6 +1,6 @@
 """Every full-size network of Table 2, one forward and backward at 513 x 513: parameters, operations, time and memory.
 
-    python benchmarks/networks.py [--output runs/networks] [--networks ccnet-resnet50 ...] [--precision bf16] [--size 513]
+    python benchmarks/networks.py --output runs/networks [--networks ccnet-resnet50 ...] [--precision bf16] [--batch 2]
 
 Each cell runs in a process of its own, so that its peak of resident memory is its own; cells whose result is there are
 not measured again. Weights are random (the numbers do not depend on them); operations are counted without

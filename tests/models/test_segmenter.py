@@ -248,3 +248,28 @@ def test_a_folded_network_without_car_loads_into_one_with():
     target = trained("self-attention", "on", "3x3").fold()
     target.load_state_dict(source.state_dict())
     torch.testing.assert_close(logits(target, images), logits(source, images))
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "message"),
+    [
+        ("upernet", {"jpu": True}, "network.jpu"),
+        ("fcn", {"jpu": True, "levels": 2}, "levels"),
+        ("fcn", {"aux_channels": 8, "levels": 1}, "levels"),
+        ("ccnet", {"recurrence": 0}, "recurrence=0"),
+        ("caa", {"hidden_channels": 0}, "hidden_channels=0"),
+        ("cpnet", {"grid": 0}, "grid=0"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(head, options, message):
+    levels = options.pop("levels", 4)
+    of_segmenter = {name: options.pop(name) for name in ("jpu", "aux_channels") if name in options}
+    with pytest.raises(InputError, match=message):
+        Segmenter(
+            Backbone("test_resnet", 32, levels=levels), partial(HEADS[head], channels=8, **options), 3, **of_segmenter
+        )
+
+
+def test_a_network_in_float64_folds_in_float64():
+    network, images = trained("self-attention", "on", "3x3").double(), torch.rand(1, 3, 33, 41).double()
+    torch.testing.assert_close(logits(network.fold(), images), logits(network, images), rtol=1e-10, atol=1e-10)

@@ -17,6 +17,8 @@ def attention(query_BPD: Tensor, key_BPD: Tensor, value_BPC: Tensor) -> Tensor:
     positions, depth = query_BPD.shape[1:]
     if torch.compiler.is_exporting() or positions <= _SMALL:
         return F.scaled_dot_product_attention(query_BPD, key_BPD, value_BPC, scale=1.0)
+    # Where the last dimension has gaps (a transposed NCHW map), the fused kernels are silently not taken.
+    query_BPD, key_BPD, value_BPC = query_BPD.contiguous(), key_BPD.contiguous(), value_BPC.contiguous()
     channels = value_BPC.shape[-1]
     slices = -(-channels // depth)
     padded_BPC = F.pad(value_BPC, (0, slices * depth - channels))

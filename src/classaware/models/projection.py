@@ -71,8 +71,8 @@ class FoldedProjection(nn.Module):
         out_channels, in_channels, kernel_size, _ = folded["conv.weight"].shape
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
         self.register_buffer("border", folded.get("border"))
-        self.load_state_dict(folded)
         self.to(folded["conv.weight"])
+        self.load_state_dict(folded)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, in_channels, h, w) to the same (there is no tap any more) and (B, out_channels, h, w)."""

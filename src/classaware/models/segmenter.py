@@ -112,6 +112,8 @@ class Segmenter(nn.Module):
         self.auxiliary: nn.Module | None = None
         if aux_channels and self.head.branches > 1:
             self.auxiliary = nn.ModuleList(nn.Conv2d(out_channels, num_classes, 1) for _ in self.projections)
+        elif aux_channels and len(channels) < -self.head.aux_level:
+            raise InputError(f"aux_channels={aux_channels} reads the second-last feature map: raise backbone.levels.")
         elif aux_channels:
             fcn = conv_norm_act(channels[self.head.aux_level], aux_channels, 3)
             self.auxiliary = nn.Sequential(fcn, nn.Conv2d(aux_channels, num_classes, 1))

@@ -62,7 +62,8 @@ def _published(logits_BPP: Tensor, same_BPP: Tensor, valid_BP: Tensor) -> Tensor
     hits_BP = (ideal_BPP * prior_BPP).sum(-1)
     others_BPP = valid_BPP.to(logits_BPP.dtype) - ideal_BPP
     # A position alone with its class everywhere has no others to tell it from: nothing to lose there.
-    specificity_BP = _ratio(((1 - prior_BPP) * others_BPP).sum(-1), others_BPP.sum(-1))
+    # Not 1 - prior, which is 0 in float32 where the prior is sure.
+    specificity_BP = _ratio(((-logits_BPP).sigmoid() * others_BPP).sum(-1), others_BPP.sum(-1))
     logs_BP = _ratio(hits_BP, prior_BPP.sum(-1)).log() + _ratio(hits_BP, ideal_BPP.sum(-1)).log() + specificity_BP.log()
     return unary - (logs_BP * valid_BP).sum() / valid_BP.sum().clamp(min=1)
 

@@ -11,6 +11,7 @@ is computed here: the same numbers without the volume, at the cost of plain axia
 import torch
 from torch import Tensor, nn
 
+from classaware.errors import InputError
 from classaware.models.attention import attention
 from classaware.models.heads.base import Head, HeadInputs, HeadOutput
 from classaware.models.layers import conv_norm_act, initialize
@@ -27,6 +28,8 @@ class ChannelizedAttention(nn.Module):
 
     def __init__(self, channels: int, key_channels: int, hidden_channels: int) -> None:
         super().__init__()
+        if hidden_channels < 1:
+            raise InputError(f"hidden_channels={hidden_channels}: there must be at least one.")
         self.query = conv_norm_act(channels, key_channels)
         gate: list[nn.Module] = []
         for width in (channels, *[hidden_channels] * 4):

@@ -7,6 +7,7 @@ through one between them.
 import torch
 from torch import Tensor, nn
 
+from classaware.errors import InputError
 from classaware.models.attention import criss_cross_attention
 from classaware.models.heads.base import Head, HeadInputs, HeadOutput
 from classaware.models.layers import conv_norm_act, initialize
@@ -38,6 +39,8 @@ class CCNetHead(Head):
 
     def __init__(self, inputs: HeadInputs, channels: int = 512, recurrence: int = 2) -> None:
         super().__init__()
+        if recurrence < 1:
+            raise InputError(f"recurrence={recurrence}: the attention is applied at least once.")
         self.channels = inputs.channels[-1] + channels
         self.tap_channels = channels
         self.projection = (3, channels)

@@ -60,7 +60,7 @@ class UPerNetHead(Head):
         if list(inputs.strides) != sorted(inputs.strides):
             raise InputError(
                 f"UPerNet reads a pyramid, fine to coarse, not maps of strides {tuple(inputs.strides)}: "
-                "set network.backbone.fuse to false."
+                "leave out network.backbone.fuse (false for HRNet) and network.jpu."
             )
         self.channels = len(inputs.channels) * channels
         self.tap_channels = channels
