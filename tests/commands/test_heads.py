@@ -90,5 +90,32 @@ def test_resuming_with_another_rival_is_refused(
     assert "rival" in refused(*options, "--ckpt_path", checkpoint, "--output", tmp_path / "more")
 
 
-def test_a_rival_that_does_not_exist_is_named(refused: Callable[..., str], options: list[str], tmp_path: Path) -> None:
-    assert "rival" in refused(*options, "--rival", "TripletLoss", "--output", tmp_path / "run")
+@pytest.mark.parametrize(
+    ("option", "wrong", "known"),
+    [
+        ("rival", "TripletLoss", "CenterLoss, PixelContrast"),
+        ("network.head", "deeplabv3", "DANetHead, DeepLabV3Head, FCNHead"),
+        ("data.dataset", "Folder", "CamVid, FolderDataset"),
+    ],
+)
+def test_a_class_that_does_not_exist_is_answered_with_those_that_do(
+    option: str, wrong: str, known: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    line = refused("fit", "--config", "biased-scenes", f"--{option}", wrong, "--output", tmp_path / "run")
+    assert option in line
+    assert known in line
+
+
+@pytest.mark.usefixtures("keep_all")
+def test_a_run_with_running_centers_resumes_bitwise(
+    command: Callable[..., Any], options: list[str], tmp_path: Path
+) -> None:
+    arguments = [*options, "--network.car", "on", "--regularizer.centers", "ema"]
+    assert command(*arguments, "--output", tmp_path / "whole").status == 0
+    checkpoint = tmp_path / "whole" / "step2.ckpt"
+    assert command(*arguments, "--ckpt_path", checkpoint, "--output", tmp_path / "half").status == 0
+    whole, half = (
+        torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"] for run in ("whole", "half")
+    )
+    assert any("running" in name for name in whole)
+    assert all(torch.equal(whole[name], half[name]) for name in whole)

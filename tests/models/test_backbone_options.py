@@ -222,8 +222,8 @@ def test_compiles_as_one_graph(name, stride, options):
     [
         ({"name": "resnet18", "top": True}, "top=True: backbone 'resnet18' has no last 1x1"),
         ({"name": "mobilenetv3_small_050", "top": True}, "top=True: backbone 'mobilenetv3"),
-        ({"name": "resnet18", "multi_grid": (1, 2, 4)}, "has 2 blocks; give 2 factors"),
-        ({"name": "resnet18", "multi_grid": (0, 1)}, "give 2 factors of at least 1"),
+        ({"name": "resnet18", "multi_grid": (1, 2, 4)}, "has 2 blocks; set network.backbone.multi_grid to 2 factors"),
+        ({"name": "resnet18", "multi_grid": (0, 1)}, "to 2 factors of at least 1"),
         ({"name": "convnext_atto", "multi_grid": (1, 2)}, "'convnext_atto' is no ResNet"),
         ({"name": "hrnet_w18_small", "drop_path": 0.1}, "drop_path=0.1: backbone 'hrnet_w18_small' has no stochastic"),
         ({"name": "resnet18", "drop_path": 1.0}, "drop_path=1.0 must be"),

@@ -133,3 +133,23 @@ def test_jpu_equals_a_functional_reference() -> None:
 def test_jpu_wants_three_maps() -> None:
     with pytest.raises(InputError, match="three maps, not 2"):
         JPU([2, 3])
+
+
+def test_pooling_exports_with_free_sizes() -> None:
+    class Pool(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return adaptive_average_pool(x, 3)
+
+    sizes = {2: torch.export.Dim("height", min=2, max=99), 3: torch.export.Dim("width", min=2, max=99)}
+    exported = torch.export.export(Pool(), (torch.rand(1, 2, 11, 7),), dynamic_shapes=(sizes,)).module()
+    for size in ((11, 7), (5, 40), (2, 2)):
+        x = torch.rand(1, 2, *size)
+        torch.testing.assert_close(exported(x), F.adaptive_avg_pool2d(x, 3))
+
+
+def test_pooling_is_float32_under_autocast() -> None:
+    x = torch.rand(1, 4, 17, 17).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        pooled = adaptive_average_pool(x, 2)
+    assert pooled.dtype == torch.bfloat16
+    torch.testing.assert_close(pooled, F.adaptive_avg_pool2d(x.float(), 2).bfloat16(), rtol=0, atol=0)

@@ -104,8 +104,10 @@ def test_files_and_yaml_in_place_of_names(tmp_path: Path, monkeypatch: pytest.Mo
 def test_rows_stand_in_place_with_their_options() -> None:
     expanded = expand_recipes(["--seed=1", "--config", "table1/r6", "--config=Table1/R2.YAML", "--seed=2"])
     row = [part for name in ROWS["table1/r6"].blocks for part in ("--config", str(BLOCKS[name].path))]
-    row += ["--regularizer.inter_c2c_weight=0.0", "--regularizer.inter_c2p_weight=0.0"]
-    second = [f"--config={BLOCKS[name].path}" for name in ROWS["table1/r2"].blocks] + ["--network.projection=1x1"]
+    row += ROWS["table1/r6"].options
+    second = [f"--config={BLOCKS[name].path}" for name in ROWS["table1/r2"].blocks] + [*ROWS["table1/r2"].options]
+    assert "--regularizer.inter_c2p_weight=0.0" in row
+    assert "--network.projection=1x1" in second
     assert expanded == ["--seed=1", *row, *second, "--seed=2"]
 
 

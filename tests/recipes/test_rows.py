@@ -217,8 +217,44 @@ def test_what_comes_later_has_the_last_word() -> None:
     assert parse("--config", name).regularizer.inter_c2p_weight == 0
     assert parse("--config", name, "--regularizer.inter_c2p_weight=0.5").regularizer.inter_c2p_weight == 0.5
     assert parse("--regularizer.inter_c2p_weight=0.5", "--config", name).regularizer.inter_c2p_weight == 0
-    config = parse(f"--config={name}", "--config=table1/r3", "--network.backbone.name", "resnet18")
+    config = parse(f"--config={name}", "--config=table1/r3", "--config=backbones/resnet18")
     assert (config.network.projection, config.network.backbone.name) == ("3x3", "resnet18")
+
+
+# What sets a row apart from others: parts of CAR, margins, released forms, JPU, pooling, data.
+APART = [
+    "table1/r1",
+    "table1/r3",
+    "table1/r8",
+    "table1/s4",
+    "table2/fcn-resnet50-car-coco-stuff-10k",
+    "table2/fcn-resnet50-pascal-context",
+    "table2/danet-resnet101-car-pascal-context",
+    "table2/cpnet-resnet101-car-coco-stuff-10k",
+    "table2/ocr-hrnet-w48-coco-stuff-10k",
+    "table2/caa-efficientnet-b5-car-pascal-context",
+]
+
+
+def without_source(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in config.as_dict().items() if key != "config"}
+
+
+@pytest.mark.parametrize("later", APART)
+def test_nothing_of_a_row_is_left_under_another(later: str) -> None:
+    alone = without_source(parse("--config", later))
+    for earlier in [*APART, "car", "jpu"]:
+        assert without_source(parse("--config", earlier, "--config", later)) == alone, earlier
+
+
+def test_car_over_a_row_is_all_of_car() -> None:
+    regularizer = parse("--config", "table1/r3", "--config", "car").regularizer
+    assert regularizer.intra_c2p_weight == regularizer.inter_c2c_weight == regularizer.inter_c2p_weight == 1
+
+
+def test_strong_over_a_released_row_trains_the_published_loss() -> None:
+    row = "table2/cpnet-resnet101-pascal-context"
+    assert parse("--config", row, "--config", "strong").training.affinity == "published"
 
 
 def test_strong_over_rows() -> None:

@@ -116,6 +116,14 @@ def test_released_leaves_out_what_the_authors_code_builds_late(head: str) -> Non
     assert decayed(network, "released") == expected - ({"classifier.weight"} if head == "ocr" else set())
 
 
+@pytest.mark.parametrize("head", ["fcn", "deeplabv3", "ocr", "acfnet", "caa"])
+@pytest.mark.parametrize(("projection", "decays"), [("3x3", True), ("1x1", False)])
+def test_released_decays_the_heads_own_projection_even_if_it_is_1x1(head: str, projection: Any, decays: bool) -> None:
+    names = decayed(segmenter(partial(HEADS[head], channels=8), "on", projection), "released")
+    assert ("projections.0.conv.0.weight" in names) == decays
+    assert "projections.0.linear.weight" not in names
+
+
 def test_tables_of_relative_positions_do_not_decay() -> None:
     network = Segmenter(Backbone("swin_tiny_patch4_window7_224"), fcn, 3)
     assert not any("table" in name or "norm" in name for name in decayed(network, "kernels"))

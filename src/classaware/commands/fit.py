@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -14,8 +15,8 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import classaware.rivals  # noqa: F401  makes them known to --rival by their short names
 from classaware.commands.checks import check_numbers
+from classaware.commands.choices import explain
 from classaware.commands.configuration import expand_recipes
 from classaware.data import SegmentationData
 from classaware.errors import InputError
@@ -25,6 +26,7 @@ from classaware.training.callbacks import SaveLast, StepProgressBar
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
 from classaware.training.objective import RivalFactory
 from classaware.training.resume import check_resumable
+from classaware.training.synchronization import NormSync
 from classaware.training.task import SegmentationTask
 
 # Set here: logs, checkpoints and the progress bar have one right place each, and our samplers know their process.
@@ -75,7 +77,10 @@ def build_parser() -> ArgumentParser:
 def run(arguments: Sequence[str]) -> None:
     """Parse, check everything that can be checked, train."""
     parser = build_parser()
-    config = parser.parse_args(expand_recipes(arguments))
+    try:
+        config = parser.parse_args(expand_recipes(arguments))
+    except ArgumentError as error:
+        raise InputError(explain(error)) from error
     check_output(config.output, config.ckpt_path)
     print(fit(parser, config))
 
@@ -116,6 +121,8 @@ def _shorten_intervals(trainer: Namespace) -> None:
 
 def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
     """Build what the configuration describes: data, network, regularizer, then the task and its trainer."""
+    options = config.trainer.as_dict()
+    synchronize = options.pop("sync_batchnorm")
     try:
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
@@ -123,7 +130,8 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
             objects.network, objects.regularizer, rival=objects.rival, **config.training.as_dict()
         )
         objects.trainer = pl.Trainer(
-            **config.trainer.as_dict(),
+            **options,
+            plugins=[NormSync()] if synchronize else None,
             logger=_loggers(config.output, config.ckpt_path is not None),
             callbacks=_callbacks(config.output),
             default_root_dir=config.output,
@@ -187,6 +195,7 @@ def check_output(output: Path, ckpt_path: Path | None) -> None:
 def _quiet() -> None:
     """Only what concerns the user: no advertisement, no advice on the number of workers, no news of torch's own."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # every attempt of a download without a network
     logging.getLogger("timm").setLevel(logging.ERROR)  # classifier weights that a feature extractor leaves unused
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -2,13 +2,11 @@
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 
-import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
@@ -79,28 +77,22 @@ def listing() -> str:
 
 
 def show(name: str) -> str:
-    """What ``fit --config NAME --print_config`` prints, under the command that trains it."""
+    """A row in full, as ``fit --config NAME --print_config`` prints it, under what it is; a part as its file."""
+    recipe = find_recipe(name)
+    if not isinstance(recipe, Row):
+        return f"# To be laid over other parts or under them: --config {recipe.name}\n{recipe.path.read_text()}"
     from classaware.commands.fit import build_parser  # slow to import, and listing goes without
 
     printed = StringIO()
     with redirect_stdout(printed), suppress(SystemExit):
         build_parser().parse_args([*expand_recipes(["--config", name]), "--print_config"])
-    config = yaml.safe_load(printed.getvalue())
-    given = shlex.quote(name)
-    command = f"classaware fit --config {given} --output {shlex.quote(f'runs/{name}')}"
-    if config["data"]["dataset"] is None or config["network"]["head"] is None:
-        command = f"classaware fit --config table1/r1 --config {given} --output {shlex.quote(f'runs/{name}')}"
-        return f"# A part, to be laid over others, for example: {command}\n{printed.getvalue()}"
-    return f"{_title(name)}# Train it: {command}\n{printed.getvalue()}"
-
-
-def _title(name: str) -> str:
-    with suppress(InputError):  # a file
-        recipe = find_recipe(name)
-        if isinstance(recipe, Row):
-            method = f"{recipe.network}{' + CAR' if recipe.car else ''}, {recipe.backbone}, {recipe.dataset}"
-            return f"# {_place(recipe)}: {method}. Published mIoU: {recipe.published_miou:.2f} %\n"
-    return ""
+    method = f"{recipe.network}{' + CAR' if recipe.car else ''}, {recipe.backbone}, {recipe.dataset}"
+    options = "".join(f"#   {option}\n" for option in recipe.options)
+    return (
+        f"# {_place(recipe)}: {method}. Published mIoU: {recipe.published_miou:.2f} %\n"
+        f"# Train it: classaware fit --config {recipe.name} --output runs/{recipe.name}\n"
+        f"# Made of {', '.join(recipe.blocks)}, and\n{options}{printed.getvalue()}"
+    )
 
 
 def _place(row: Row) -> str:

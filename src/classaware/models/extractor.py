@@ -38,9 +38,16 @@ def create_extractor(
     options |= {"features_only": True, "out_indices": tuple(range(-levels, 0))}
     try:
         network = _create(name, pretrained, state, options)
+    except InputError:
+        raise
     except (TypeError, NotImplementedError, AssertionError, ValueError, IndexError, RuntimeError) as error:
         if "drop_path_rate" in str(error):
             raise _no_drop_path(name, drop_path) from error
+        if "output_stride" in str(error):
+            raise InputError(
+                f"backbone {name!r} cannot be dilated to output_stride={output_stride}: set "
+                "network.backbone.output_stride to 32 (and network.jpu for features at stride 8)."
+            ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"backbone {name!r} cannot be built with output_stride={output_stride} and levels={levels} ({reason})."
@@ -77,8 +84,8 @@ def dilate_last_stage(name: str, network: nn.Module, output_stride: int, multi_g
         raise InputError(f"multi_grid={multi_grid}: backbone {name!r} is no ResNet; leave multi_grid out.")
     if len(multi_grid) != len(blocks) or min(multi_grid) < 1:
         raise InputError(
-            f"multi_grid={multi_grid}: the last stage of backbone {name!r} has {len(blocks)} blocks; give "
-            f"{len(blocks)} factors of at least 1."
+            f"multi_grid={multi_grid}: the last stage of backbone {name!r} has {len(blocks)} blocks; set "
+            f"network.backbone.multi_grid to {len(blocks)} factors of at least 1, or to [] for none."
         )
     for block, factor in zip(blocks, multi_grid, strict=True):
         dilation = 32 // output_stride * factor
@@ -108,7 +115,8 @@ def _create(name: str, pretrained: bool, state: dict[str, Tensor] | None, option
     except OSError as error:
         raise InputError(
             f"the weights of backbone {name!r} could not be downloaded ({type(error).__name__}). Use "
-            "pretrained=offline with tf_efficientnet_lite0, or weights=FILE, or pretrained=no."
+            "network.backbone.weights=FILE, or pretrained=no for random weights, or pretrained=offline with "
+            "tf_efficientnet_lite0."
         ) from error
     finally:
         log.removeFilter(_is_news)

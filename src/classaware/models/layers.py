@@ -51,10 +51,12 @@ def adaptive_average_pool(x: Tensor, size: int) -> Tensor:
     """Maps (B, C, H, W) to (B, C, size, size): means over size² windows that cover the map.
 
     The numbers of ``torch.nn.functional.adaptive_avg_pool2d`` as two matrix products, whose gradient is deterministic
-    on every device and which exports with a free height and width.
+    on every device and which exports with a free height and width. In float32, under autocast too.
     """
-    rows, columns = (_pooling_matrix(n, size, x) for n in x.shape[-2:])
-    return rows @ x @ columns.T
+    with torch.autocast(x.device.type, enabled=False):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        rows, columns = (_pooling_matrix(n, size, wide) for n in x.shape[-2:])
+        return (rows @ wide @ columns.T).to(x.dtype)
 
 
 def _pooling_matrix(length: int, size: int, like: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class Segmenter(nn.Module):
         aux_channels: deep supervision: an FCN of that width on the second-last map (the last one in CAA) predicts too,
             in training; where the head has branches, each of them does in its place. 0: none.
         dropout: share of channels zeroed in front of the classifier in training (none in the authors' code).
-        initialization: of all that is not the backbone: ``glorot`` as in the authors' code, or ``kaiming``.
+        initialization: of all that is not the backbone: ``glorot`` as in the authors' code (with query and key equal in
+            Self-Attention), or ``kaiming`` (all independent).
         norm_eps: epsilon of the batch norms outside the backbone (1e-3 in the authors' code).
         norm_momentum: PyTorch's momentum of the same (3e-4 in the authors' code, for 30,000 steps).
     """
@@ -97,9 +98,15 @@ class Segmenter(nn.Module):
         if jpu:
             if len(channels) < 3:
                 raise InputError(f"jpu reads three feature maps: raise network.backbone.levels (now {len(channels)}).")
+            if strides[-3:] != sorted(strides[-3:]):
+                raise InputError(
+                    f"jpu reads three maps, fine to coarse, not strides {strides[-3:]}: set network.backbone.fuse to "
+                    "false."
+                )
             self.neck = JPU(channels[-3:])
             channels[-1], strides[-1] = self.neck.out_channels, strides[-3]
         self.head = head(HeadInputs(tuple(channels), tuple(strides), num_classes))
+        self.projection_kind: ProjectionKind = projection
         width = self.head.tap_channels
         kernel_size, out_channels = self.head.projection if projection == "3x3" else (1, width)
         self.projections = nn.ModuleList(
@@ -119,6 +126,9 @@ class Segmenter(nn.Module):
             self.auxiliary = nn.Sequential(fcn, nn.Conv2d(aux_channels, num_classes, 1))
         if self.auxiliary is not None:
             initialize(self.auxiliary)
+        read = max(self.head.levels, 3 if jpu else 1, 2 if aux_channels else 1)
+        if isinstance(backbone, Backbone):  # any module with channels and strides will do
+            backbone.drop_norms(len(channels) if self.head.levels == 0 else read)
         self._set_up(initialization, norm_eps, norm_momentum)
 
     def _set_up(self, initialization: Initialization, norm_eps: float, norm_momentum: float) -> None:

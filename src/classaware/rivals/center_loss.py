@@ -1,14 +1,15 @@
 """Center loss: Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from classaware.regularization.centers import class_sums
 from classaware.regularization.labels import one_hot
 from classaware.rivals.arguments import check_integers, check_weight, labels_at_features
+from classaware.rivals.base import Rival
 
 
-class CenterLoss(nn.Module):
+class CenterLoss(Rival):
     """Squared distance of every pixel's feature to a moving center of its class.
 
     Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016, with the pixels of

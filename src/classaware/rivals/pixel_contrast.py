@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from classaware.regularization.centers import class_centers, class_sums
 from classaware.regularization.labels import one_hot, resize_labels
 from classaware.rivals.arguments import check_integers, check_weight, labels_at_features
+from classaware.rivals.base import Rival
 from classaware.rivals.info_nce import contrast_anchors
 from classaware.rivals.memory import ClassMemory
 from classaware.rivals.sampling import random_keys, sample_pixels
 
 
-class PixelContrast(nn.Module):
+class PixelContrast(Rival):
     """Cross-image pixel contrast (CIPC) on a segmentation network's features.
 
     Wang et al., "Exploring Cross-Image Pixel Contrast for Semantic Segmentation", ICCV 2021. Pixels of all images of

@@ -10,11 +10,12 @@ from classaware.errors import InputError
 from classaware.evaluation import resize_logits
 from classaware.models import Segmenter, SegmenterOutput
 from classaware.regularization import ClassAwareRegularization
+from classaware.rivals import Rival
 from classaware.training.affinity import Affinity, affinity_loss
 from classaware.training.loss import Average, cross_entropy
 
 # Makes a loss on features and labels from (channels of the tap, number of classes, ignore index).
-RivalFactory = Callable[[int, int, int], nn.Module]
+RivalFactory = Callable[[int, int, int], Rival]
 
 
 class Objective(nn.Module):

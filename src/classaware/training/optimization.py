@@ -58,18 +58,12 @@ def _without_decay(network: Segmenter) -> set[nn.Parameter]:
     """What does not decay in the authors' code although it belongs to no backbone."""
     late = next((names for head, names in _BUILT_LATE.items() if isinstance(network.head, head)), ())
     undecayed = {p for name, p in network.named_parameters() if name.startswith((*late, "neck."))}
-    return undecayed.union(*(_added_by_car(projection) for projection in network.projections))
-
-
-def _added_by_car(projection: nn.Module) -> set[nn.Parameter]:
-    """Convolutions that exist only because of CAR; the head's own 3x3 projection is not among them."""
-    if not isinstance(projection, Projection) or projection.linear is None:
-        return set()
-    added = set(projection.linear.parameters())
-    conv = projection.conv[0]
-    if isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1):
-        added |= set(conv.parameters())
-    return added
+    for projection in network.projections:
+        if isinstance(projection, Projection) and projection.linear is not None:
+            undecayed |= set(projection.linear.parameters())
+            if network.projection_kind == "1x1":  # the head's own projection decays
+                undecayed |= set(projection.conv.parameters())
+    return undecayed
 
 
 def create_optimizer(name: Literal["sgd", "adamw"], groups: list[dict[str, object]], momentum: float) -> Optimizer:

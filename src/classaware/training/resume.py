@@ -34,8 +34,12 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
     if saved != card.network:
         names = ", ".join(f"network.{name}" for name in _differing(saved, card.network))
         raise InputError(f"checkpoint {path} holds another network ({names}): {cure}")
-    kept = {name: value.shape for name, value in checkpoint["state_dict"].items() if name.startswith("objective.")}
-    if kept != {f"objective.{name}": value.shape for name, value in objective.state_dict().items()}:
+    prefix = "objective."
+    kept = {name.removeprefix(prefix): v for name, v in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    fresh = objective.state_dict()
+    # Running centers take their size from the first features: until then they are empty.
+    fits = all(kept[name].shape == fresh[name].shape or not fresh[name].numel() for name in kept.keys() & fresh.keys())
+    if kept.keys() != fresh.keys() or not fits:
         raise InputError(f"checkpoint {path} was trained with another rival or other regularizer.centers: {cure}")
     groups = checkpoint["optimizer_states"][0]["param_groups"]
     if ("betas" in groups[0]) != (optimizer == "adamw"):

@@ -97,5 +97,5 @@ def test_top_down_path() -> None:
 
 def test_maps_out_of_order_are_refused() -> None:
     """As HRNet's, whose fused map comes last and is the finest."""
-    with pytest.raises(InputError, match=r"\(4, 8, 4\).*leave out network.backbone.fuse"):
+    with pytest.raises(InputError, match=r"\(4, 8, 4\).*set network.backbone.fuse"):
         UPerNetHead(HeadInputs((2, 3, 5), (4, 8, 4), 5), channels=4)

@@ -28,8 +28,9 @@ class ChannelizedAttention(nn.Module):
 
     def __init__(self, channels: int, key_channels: int, hidden_channels: int) -> None:
         super().__init__()
-        if hidden_channels < 1:
-            raise InputError(f"hidden_channels={hidden_channels}: there must be at least one.")
+        for name, width in (("key_channels", key_channels), ("hidden_channels", hidden_channels)):
+            if width < 1:
+                raise InputError(f"{name}={width}: there must be at least one.")
         self.query = conv_norm_act(channels, key_channels)
         gate: list[nn.Module] = []
         for width in (channels, *[hidden_channels] * 4):

@@ -55,12 +55,14 @@ class UPerNetHead(Head):
         as_released: see :class:`PyramidPooling`.
     """
 
+    levels = 0
+
     def __init__(self, inputs: HeadInputs, channels: int = 512, as_released: bool = False) -> None:
         super().__init__()
         if list(inputs.strides) != sorted(inputs.strides):
             raise InputError(
                 f"UPerNet reads a pyramid, fine to coarse, not maps of strides {tuple(inputs.strides)}: "
-                "leave out network.backbone.fuse (false for HRNet) and network.jpu."
+                "set network.backbone.fuse (HRNet) and network.jpu to false."
             )
         self.channels = len(inputs.channels) * channels
         self.tap_channels = channels
