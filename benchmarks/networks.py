@@ -122,18 +122,25 @@ def measure(network: str, dataset: str, variant: str, batch: int, size: int, pre
 
 
 def table(results: dict[str, dict[str, Any]], dataset: str) -> str:
-    """Markdown: one row a network and variant."""
-    head = ["network", "variant", "parameters (M)", "of which not backbone", "GMACs", "forward (s)", "backward (s)"]
-    lines = ["| " + " | ".join([*head, "peak memory (GiB)"]) + " |", "|---|---|" + "---:|" * 6]
-    for key, cell in results.items():
-        network, data, variant = key.split("/")
-        if data == dataset:
-            backward = f"{cell['backward_s']:.1f}" if "backward_s" in cell else ""
-            lines.append(
-                f"| {network} | {variant} | {cell['parameters_m']:.2f} | {cell['head_parameters']:,} | "
-                f"{cell['gmacs']:.1f} | {cell['forward_s']:.1f} | {backward} | {cell['peak_gib']:.1f} |"
-            )
+    """Markdown: one row a network; baseline / CAR of a training step, baseline with "A" / CAR, both folded, after it."""
+    head = ["network", "parameters (M)", "of them not backbone", "GMACs", "forward (s)", "backward (s)", "peak (GiB)"]
+    head += ["folded: parameters (M)", "folded: GMACs", "folded: forward (s)", "folded: peak (GiB)"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for network in dict.fromkeys(key.split("/")[0] for key in results):
+        cells = [results.get(f"{network}/{dataset}/{variant}") for variant in VARIANTS]
+        if any(cell is None for cell in cells):
+            continue
+        step, folded = cells[:2], cells[2:]
+        columns = [("parameters_m", ".2f"), ("head_parameters", ","), ("gmacs", ".1f"), ("forward_s", ".1f")]
+        columns += [("backward_s", ".1f"), ("peak_gib", ".1f")]
+        row = [network] + [_pair(step, name, form) for name, form in columns]
+        row += [_pair(folded, name, form) for name, form in columns if name not in ("head_parameters", "backward_s")]
+        lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
+
+
+def _pair(cells: list[Any], name: str, form: str) -> str:
+    return " / ".join(format(cell[name], form) for cell in cells)
 
 
 def main() -> None:

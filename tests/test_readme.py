@@ -4,12 +4,14 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 import torch
 
 from classaware.commands.configuration import expand_recipes
 from classaware.commands.fit import build_parser
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 
@@ -43,8 +45,23 @@ def test_fit_commands_parse():
         assert config.network.car == "on"
 
 
-def test_files_that_it_links_to_exist():
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_that_documents_link_to_exist(document):
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert links or document.name != "README.md"
     for link in links:
-        assert (Path(__file__).parents[1] / link).exists(), link
+        assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("name", ["recipes.md"])
+def test_fit_commands_of_documents_parse(name):
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs" / name).read_text(), re.DOTALL | re.MULTILINE)
+    commands = [
+        c for block in blocks for c in block.replace("\\\n", " ").splitlines() if c.startswith("classaware fit")
+    ]
+    assert commands
+    for command in commands:
+        assert build_parser().parse_args(expand_recipes(shlex.split(command)[2:])).network.head

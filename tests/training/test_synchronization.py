@@ -1,10 +1,12 @@
 """Synchronized batch norm is the same network, with timm's norms that are activations too."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from classaware.models import Backbone, create_segmenter
+from classaware.models import HEADS, Backbone, Segmenter, create_segmenter
 from classaware.training.synchronization import NormSync
 
 
@@ -29,10 +31,13 @@ def test_conversion_changes_nothing_in_eval_mode(name: str) -> None:
 
 def test_norms_of_maps_that_nobody_reads_are_left_out() -> None:
     """They would have no gradient, which a distributed run takes for an error."""
-    for head, norms in (("fcn", 1), ("upernet", 4)):
-        network = create_segmenter("swin_tiny_patch4_window7_224", head, 3)
+    cases = [("fcn", {}, 1), ("upernet", {}, 4), ("fcn", {"aux_channels": 8}, 2), ("caa", {"aux_channels": 8}, 1)]
+    cases += [("danet", {"aux_channels": 8}, 1), ("fcn", {"jpu": True}, 3)]
+    for head, options, norms in cases:
+        network = Segmenter(Backbone("convnext_atto", norm_levels=True), partial(HEADS[head], channels=8), 3, **options)
         assert sum(isinstance(layer, nn.LayerNorm) for layer in network.backbone.level_norms) == norms
-        network(torch.rand(2, 3, 64, 64)).logits.sum().backward()
+        output = network(torch.rand(2, 3, 64, 64))
+        sum(x.sum() for x in (output.logits, *output.aux_logits)).backward()
         assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 

@@ -94,16 +94,8 @@ class Segmenter(nn.Module):
         self.num_classes = num_classes
         self.backbone = backbone
         channels, strides = list(backbone.channels), list(backbone.strides)
-        self.neck: JPU | None = None
-        if jpu:
-            if len(channels) < 3:
-                raise InputError(f"jpu reads three feature maps: raise network.backbone.levels (now {len(channels)}).")
-            if strides[-3:] != sorted(strides[-3:]):
-                raise InputError(
-                    f"jpu reads three maps, fine to coarse, not strides {strides[-3:]}: set network.backbone.fuse to "
-                    "false."
-                )
-            self.neck = JPU(channels[-3:])
+        self.neck = _create_jpu(channels, strides) if jpu else None
+        if self.neck is not None:
             channels[-1], strides[-1] = self.neck.out_channels, strides[-3]
         self.head = head(HeadInputs(tuple(channels), tuple(strides), num_classes))
         self.projection_kind: ProjectionKind = projection
@@ -116,20 +108,25 @@ class Segmenter(nn.Module):
         self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
         self.classifier = nn.Conv2d(out_channels, num_classes, 1)
         initialize(self.classifier)
-        self.auxiliary: nn.Module | None = None
-        if aux_channels and self.head.branches > 1:
-            self.auxiliary = nn.ModuleList(nn.Conv2d(out_channels, num_classes, 1) for _ in self.projections)
-        elif aux_channels and len(channels) < -self.head.aux_level:
-            raise InputError(f"aux_channels={aux_channels} reads the second-last feature map: raise backbone.levels.")
-        elif aux_channels:
-            fcn = conv_norm_act(channels[self.head.aux_level], aux_channels, 3)
-            self.auxiliary = nn.Sequential(fcn, nn.Conv2d(aux_channels, num_classes, 1))
-        if self.auxiliary is not None:
-            initialize(self.auxiliary)
-        read = max(self.head.levels, 3 if jpu else 1, 2 if aux_channels else 1)
+        self.auxiliary = self._create_auxiliary(channels, aux_channels) if aux_channels else None
         if isinstance(backbone, Backbone):  # any module with channels and strides will do
-            backbone.drop_norms(len(channels) if self.head.levels == 0 else read)
+            aux_reads = -self.head.aux_level if isinstance(self.auxiliary, nn.Sequential) else 1
+            backbone.drop_norms(max(self.head.levels or len(channels), 3 if jpu else 1, aux_reads))
         self._set_up(initialization, norm_eps, norm_momentum)
+
+    def _create_auxiliary(self, channels: list[int], width: int) -> nn.Module:
+        """Deep supervision: a classifier a branch where there are several, else an FCN on one of the maps."""
+        auxiliary: nn.Module
+        if self.head.branches > 1:
+            read, num_classes = self.classifier.in_channels, self.num_classes
+            auxiliary = nn.ModuleList(nn.Conv2d(read, num_classes, 1) for _ in self.projections)
+        elif len(channels) < -self.head.aux_level:
+            raise InputError(f"aux_channels={width} reads the second-last feature map: raise network.backbone.levels.")
+        else:
+            fcn = conv_norm_act(channels[self.head.aux_level], width, 3)
+            auxiliary = nn.Sequential(fcn, nn.Conv2d(width, self.num_classes, 1))
+        initialize(auxiliary)
+        return auxiliary
 
     def _set_up(self, initialization: Initialization, norm_eps: float, norm_momentum: float) -> None:
         """What all parts but the backbone have in common."""
@@ -181,6 +178,16 @@ class Segmenter(nn.Module):
             FoldedProjection(p) if isinstance(p, Projection) else p for p in folded.projections
         )
         return folded
+
+
+def _create_jpu(channels: list[int], strides: list[int]) -> JPU:
+    if len(channels) < 3:
+        raise InputError(f"jpu reads three feature maps: raise network.backbone.levels (now {len(channels)}).")
+    if strides[-3:] != sorted(strides[-3:]):
+        raise InputError(
+            f"jpu reads three maps, fine to coarse, not strides {strides[-3:]}: set network.backbone.fuse to false."
+        )
+    return JPU(channels[-3:])
 
 
 def _check(
