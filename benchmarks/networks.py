@@ -122,7 +122,7 @@ def measure(network: str, dataset: str, variant: str, batch: int, size: int, pre
 
 
 def table(results: dict[str, dict[str, Any]], dataset: str) -> str:
-    """Markdown: one row a network; baseline / CAR of a training step, baseline with "A" / CAR, both folded, after it."""
+    """Markdown: one row a network; first a training step of baseline / CAR, then both (with "A") folded."""
     head = ["network", "parameters (M)", "of them not backbone", "GMACs", "forward (s)", "backward (s)", "peak (GiB)"]
     head += ["folded: parameters (M)", "folded: GMACs", "folded: forward (s)", "folded: peak (GiB)"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
