@@ -94,6 +94,8 @@ def test_resuming_with_another_rival_is_refused(
     ("option", "wrong", "known"),
     [
         ("rival", "TripletLoss", "CenterLoss, PixelContrast"),
+        ("rival", "Rival", "CenterLoss, PixelContrast"),
+        ("network.head", "Head", "DANetHead, DeepLabV3Head, FCNHead"),
         ("network.head", "deeplabv3", "DANetHead, DeepLabV3Head, FCNHead"),
         ("data.dataset", "Folder", "CamVid, FolderDataset"),
     ],

@@ -155,3 +155,11 @@ def test_list_on_a_terminal_of_ascii_only() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "table2/ocr-hrnet-w48-car-pascal-context" in done.stdout
+
+
+def test_a_file_is_shown_in_full(command: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 7\ndata: {dataset: BiasedScenes}\nnetwork: {head: FCNHead}\n")
+    shown = command("recipes", "show", path)
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out == command("fit", "--config", path, "--print_config").out

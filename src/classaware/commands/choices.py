@@ -3,20 +3,40 @@
 import re
 from argparse import ArgumentError
 
+from jsonargparse import Namespace
+
 from classaware.data import SegmentationDataset
+from classaware.errors import InputError
 from classaware.models import Head
 from classaware.rivals import Rival
 
-CHOICES: dict[str, type] = {"network.head": Head, "rival": Rival, "data.dataset": SegmentationDataset}
+CHOICES: dict[str, type[object]] = {
+    "network.head": Head,
+    "rival": Rival,
+    "data.dataset": SegmentationDataset,
+    "dataset": SegmentationDataset,
+}
 
 
 def explain(error: ArgumentError) -> str:
     """The parser's sentence, or ours where a class was to be chosen by its name."""
-    given = re.search(r'"([\w.]+)".*import path string: (\S+)', " ".join(str(error).split()))
+    given = re.search(r'"([\w.]+)".*import path string: (.+)', " ".join(str(error).split()))
     if given is None or given[1] not in CHOICES:
         return str(error)
-    known = ", ".join(sorted(c.__name__ for c in _below(CHOICES[given[1]])))
-    return f"{given[1]}: there is no {given[2]}; choose one of {known}, or give your own class as module.Class."
+    return _choose(given[1], f"there is no {given[2]}")
+
+
+def refuse_bases(config: Namespace) -> None:
+    """Raise ``InputError`` where what was chosen is only the base of the choices."""
+    for option, base in CHOICES.items():
+        chosen = config.get(option)
+        if chosen is not None and re.fullmatch(rf"classaware\..*\.{base.__name__}", chosen.class_path):
+            raise InputError(_choose(option, f"{base.__name__} is what all of them have in common"))
+
+
+def _choose(option: str, problem: str) -> str:
+    known = ", ".join(sorted(c.__name__ for c in _below(CHOICES[option])))
+    return f"{option}: {problem}; choose one of {known}, or give your own class as module.Class."
 
 
 def _below(base: type[object]) -> set[type[object]]:

@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from argparse import ArgumentError
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -16,7 +15,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from classaware.commands.checks import check_numbers
-from classaware.commands.choices import explain
+from classaware.commands.choices import refuse_bases
 from classaware.commands.configuration import expand_recipes
 from classaware.data import SegmentationData
 from classaware.errors import InputError
@@ -77,10 +76,8 @@ def build_parser() -> ArgumentParser:
 def run(arguments: Sequence[str]) -> None:
     """Parse, check everything that can be checked, train."""
     parser = build_parser()
-    try:
-        config = parser.parse_args(expand_recipes(arguments))
-    except ArgumentError as error:
-        raise InputError(explain(error)) from error
+    config = parser.parse_args(expand_recipes(arguments))
+    refuse_bases(config)
     check_output(config.output, config.ckpt_path)
     print(fit(parser, config))
 

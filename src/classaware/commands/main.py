@@ -49,8 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("", f"unknown command {name!r}; {f'did you mean {near[0]!r}?' if near else _known()}")
     try:
         import_module(f"classaware.commands.{name}").run(arguments)
-    except (InputError, ArgumentError) as error:
+    except InputError as error:
         return _fail(name, str(error))
+    except ArgumentError as error:
+        from classaware.commands.choices import explain  # slow to import
+
+        return _fail(name, explain(error))
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
         return _fail(name, f"{place}{error.strerror or error}")

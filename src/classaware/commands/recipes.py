@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
+from pathlib import Path
 
 from jsonargparse import ArgumentParser
 from rich.console import Console
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from classaware.commands.configuration import expand_recipes, find_recipe
 from classaware.errors import InputError
-from classaware.recipes import BLOCKS, ROWS, Row
+from classaware.recipes import BLOCKS, ROWS, Block, Row
 
 KEYS = ("name", "table", "row", "network", "backbone", "car", "dataset", "published_miou")
 
@@ -28,7 +29,7 @@ def build_parser() -> ArgumentParser:
         "later ones, like options, have the last word.",
         exit_on_error=False,
     )
-    parser.add_argument("action", nargs="?", help="'show': print the whole configuration that NAME stands for")
+    parser.add_argument("action", nargs="?", help="'show': print the whole configuration of a row, or a part")
     parser.add_argument("name", nargs="?", help="a row, such as table1/r8, or a part, such as networks/ccnet")
     parser.add_argument("--json", action="store_true", help="the rows as JSON")
     return parser
@@ -77,15 +78,17 @@ def listing() -> str:
 
 
 def show(name: str) -> str:
-    """A row in full, as ``fit --config NAME --print_config`` prints it, under what it is; a part as its file."""
-    recipe = find_recipe(name)
-    if not isinstance(recipe, Row):
-        return f"# To be laid over other parts or under them: --config {recipe.name}\n{recipe.path.read_text()}"
+    """A row (under what it is) or a file as ``fit --config NAME --print_config`` prints it; a part as its file."""
+    recipe = None if Path(name).is_file() else find_recipe(name)
+    if isinstance(recipe, Block):
+        return f"# Give it with --config {recipe.name}, alone or between others.\n{recipe.path.read_text()}"
     from classaware.commands.fit import build_parser  # slow to import, and listing goes without
 
     printed = StringIO()
     with redirect_stdout(printed), suppress(SystemExit):
         build_parser().parse_args([*expand_recipes(["--config", name]), "--print_config"])
+    if recipe is None:
+        return printed.getvalue()
     method = f"{recipe.network}{' + CAR' if recipe.car else ''}, {recipe.backbone}, {recipe.dataset}"
     options = "".join(f"#   {option}\n" for option in recipe.options)
     return (

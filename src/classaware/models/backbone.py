@@ -36,8 +36,8 @@ class Backbone(nn.Module):
         levels: how many maps, counted from the coarsest.
         fuse: append one more map: all maps at the size of the finest, side by side (HRNetV2, Wang et al. 2019;
             720 channels at stride 4 for ``hrnet_w48``). None: for HRNet only.
-        norm_levels: a layer norm over the channels of every map, as in the segmentation code of Swin's authors.
-            None: for Swin only.
+        norm_levels: a layer norm over the channels of every map (that the head reads), as in the segmentation code of
+            Swin's authors. None: for Swin only.
         top: the last map is the output of the network's own last 1x1 convolution, norm and activation (2048 channels
             in ``tf_efficientnet_b5``) instead of its last block's. EfficientNet family only.
         multi_grid: one factor for each block of a ResNet's last stage: the 3x3 convolutions of block i get dilation

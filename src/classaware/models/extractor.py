@@ -43,15 +43,13 @@ def create_extractor(
     except (TypeError, NotImplementedError, AssertionError, ValueError, IndexError, RuntimeError) as error:
         if "drop_path_rate" in str(error):
             raise _no_drop_path(name, drop_path) from error
-        if "output_stride" in str(error):
-            raise InputError(
-                f"backbone {name!r} cannot be dilated to output_stride={output_stride}: set "
-                "network.backbone.output_stride to 32 (and network.jpu for features at stride 8)."
-            ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(
-            f"backbone {name!r} cannot be built with output_stride={output_stride} and levels={levels} ({reason})."
-        ) from error
+        if output_stride < 32:
+            raise InputError(
+                f"backbone {name!r} cannot be built with output_stride={output_stride} ({reason}): set "
+                "network.backbone.output_stride to 32 (network.jpu makes stride 8 of a pyramid)."
+            ) from error
+        raise InputError(f"backbone {name!r} cannot be built with levels={levels} ({reason}).") from error
     if drop_path and not any(isinstance(layer, DropPath) for layer in network.modules()):
         raise _no_drop_path(name, drop_path)
     return network

@@ -55,7 +55,7 @@ class Segmenter(nn.Module):
     the rows between by weights of zero in the regularizer.
 
     Args:
-        backbone: a :class:`Backbone`.
+        backbone: a :class:`Backbone`, which becomes part of this network: level norms that nobody reads are removed.
         head: makes the head for the backbone's maps, such as ``SelfAttentionHead`` or a partial of it.
         num_classes: K.
         car: ``on`` puts a 1x1 linear convolution in front of the projection, whose output CAR looks at.
@@ -121,7 +121,9 @@ class Segmenter(nn.Module):
             read, num_classes = self.classifier.in_channels, self.num_classes
             auxiliary = nn.ModuleList(nn.Conv2d(read, num_classes, 1) for _ in self.projections)
         elif len(channels) < -self.head.aux_level:
-            raise InputError(f"aux_channels={width} reads the second-last feature map: raise network.backbone.levels.")
+            raise InputError(
+                f"aux_channels={width} reads feature map {self.head.aux_level}: raise network.backbone.levels."
+            )
         else:
             fcn = conv_norm_act(channels[self.head.aux_level], width, 3)
             auxiliary = nn.Sequential(fcn, nn.Conv2d(width, self.num_classes, 1))

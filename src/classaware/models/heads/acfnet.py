@@ -34,6 +34,8 @@ class ACFNetHead(Head):
         channels: width of the head (512 in the paper).
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 512) -> None:
         super().__init__()
         self.channels = 2 * channels

@@ -42,7 +42,7 @@ class Head(nn.Module):
         tap_channels: channels of CAR's linear convolution, at most ``channels`` (the authors' cap).
         projection: kernel size and channels of the head's own last convolution before the classifier.
         branches: how many maps of features there are; their projections are summed.
-        levels: how many maps are read, counted from the coarsest (0: all).
+        levels: how many maps are read, counted from the coarsest (0: all); the others' level norms are left out.
         aux_level: which feature map deep supervision reads.
     """
 
@@ -50,7 +50,7 @@ class Head(nn.Module):
     tap_channels: int
     projection: tuple[int, int]
     branches: int = 1
-    levels: int = 1
+    levels: int = 0
     aux_level: int = -2
 
     def forward(self, maps: list[Tensor]) -> HeadOutput:

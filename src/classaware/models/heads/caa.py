@@ -59,6 +59,7 @@ class CAAHead(Head):
         hidden_channels: of the gates (128 in the paper).
     """
 
+    levels = 1
     aux_level = -1
 
     def __init__(

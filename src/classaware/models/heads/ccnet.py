@@ -37,6 +37,8 @@ class CCNetHead(Head):
         recurrence: how often the attention is applied (2 in the paper).
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 512, recurrence: int = 2) -> None:
         super().__init__()
         if recurrence < 1:

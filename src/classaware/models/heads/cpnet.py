@@ -53,6 +53,8 @@ class CPNetHead(Head):
             Each position predicts grid² affinities.
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 512, grid: int | None = None) -> None:
         super().__init__()
         self.grid = 512 // inputs.strides[-1] if grid is None else grid

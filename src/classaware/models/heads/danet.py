@@ -50,6 +50,7 @@ class DANetHead(Head):
         as_released: channel attention with its weights transposed, see :class:`ChannelAttention`.
     """
 
+    levels = 1
     branches = 2
 
     def __init__(self, inputs: HeadInputs, channels: int = 512, as_released: bool = False) -> None:

@@ -19,6 +19,8 @@ class DeepLabV3Head(Head):
         channels: width of each of the five branches (256 in the paper).
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 256) -> None:
         super().__init__()
         self.channels = 5 * channels

@@ -30,6 +30,8 @@ class OCRHead(Head):
             pseudo-regions, each described by its K weights. It is not OCR; it serves to reproduce their rows.
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 512, as_released: bool = False) -> None:
         super().__init__()
         self.channels = 2 * channels

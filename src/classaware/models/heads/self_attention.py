@@ -46,6 +46,8 @@ class SelfAttentionHead(Head):
         key_channels: channels of query and key (64 in the paper).
     """
 
+    levels = 1
+
     def __init__(self, inputs: HeadInputs, channels: int = 512, key_channels: int = 64) -> None:
         super().__init__()
         self.channels = self.tap_channels = channels

@@ -55,8 +55,6 @@ class UPerNetHead(Head):
         as_released: see :class:`PyramidPooling`.
     """
 
-    levels = 0
-
     def __init__(self, inputs: HeadInputs, channels: int = 512, as_released: bool = False) -> None:
         super().__init__()
         if list(inputs.strides) != sorted(inputs.strides):
