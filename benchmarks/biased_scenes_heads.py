@@ -2,17 +2,17 @@
 
     python benchmarks/biased_scenes_heads.py --output runs/heads [--heads ocr caa] [--seed 0] [--steps 800]
 
-Each cell is the run ``classaware fit --config biased-scenes [--config car] --network.head ...`` in a process and a
-thread of its own; cells whose result is there are not trained again. Prints a Markdown table, writes ``results.json``.
+Each cell is the run ``classaware fit --config biased-scenes [--config car] --network.head ...`` in one thread; cells
+whose result is there are not trained again. Prints a Markdown table and writes ``results.json``.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from classaware.commands.demo import SPLITS, measure
+import torch
+
+from classaware.commands.demo import NETWORKS, SPLITS, measure, numbers, train
 from classaware.data import BiasedScenes
 from classaware.files import write_json
 from classaware.models import HEADS
@@ -23,33 +23,21 @@ OPTIONS = {
     "ocr": ["--regularizer.pool=2"],
     "upernet": ["--regularizer.pool=2"],
 }
-VARIANTS = {"baseline": [], "car": ["--config", "car"]}
 
 
 def train_and_measure(head: str, variant: str, seed: int, steps: int, folder: Path) -> dict[str, float]:
-    """mIoU in percent by split and group of classes, and the seconds of training."""
+    """mIoU in percent by split and group of classes."""
     result = folder / "result.json"
     if result.is_file():
         return json.loads(result.read_text())
     scenes = BiasedScenes(seed=seed)
-    arguments = [
-        f"--network.head={HEADS[head].__name__}",
-        "--network.head.init_args.channels=128",
-        *OPTIONS.get(head, []),
-    ]
-    arguments += VARIANTS[variant]
-    arguments += [f"--seed={seed}", f"--trainer.max_steps={steps}", f"--output={folder}"]
-    arguments += [f"--data.dataset.{name}={value}" for name, value in scenes.parameters.items()]
-    code = "import torch, sys; torch.set_num_threads(1); from classaware.commands.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "fit", "--config", "biased-scenes", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    outcome = measure(folder / "last.ckpt", scenes)
-    numbers = {}
-    for split, scores in outcome.scores.items():
-        numbers[f"{split}_all"] = 100 * scores.mean_iou
-        numbers[f"{split}_things"] = 100 * scores.mean_iou_over(scenes.things)
-    write_json(result, numbers)
-    return numbers
+    options = [f"--network.head={HEADS[head].__name__}", "--network.head.init_args.channels=128"]
+    options += [*OPTIONS.get(head, []), *NETWORKS[variant], f"--trainer.max_steps={steps}"]
+    outcome = measure(train(scenes, seed, folder, options), scenes)
+    by_split = numbers(outcome, scenes)
+    percent = {f"{split}_{group}": 100 * iou for split, groups in by_split.items() for group, iou in groups.items()}
+    write_json(result, percent)
+    return percent
 
 
 def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -75,13 +63,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--output", type=Path, default=Path("runs/heads"))
     options = parser.parse_args()
+    torch.set_num_threads(1)  # as the demo: what threads sum up together is rounded by their number
     results: dict[str, dict[str, dict[str, float]]] = {}
     for head in options.heads:
-        for variant in VARIANTS:
+        for variant in NETWORKS:
             folder = options.output / f"{head}-{variant}-{options.seed}"
-            numbers = train_and_measure(head, variant, options.seed, options.steps, folder)
-            results.setdefault(head, {})[variant] = numbers
-            print(head, variant, {name: round(value, 2) for name, value in numbers.items()}, flush=True)
+            cell = train_and_measure(head, variant, options.seed, options.steps, folder)
+            results.setdefault(head, {})[variant] = cell
+            print(head, variant, {name: round(value, 2) for name, value in cell.items()}, flush=True)
     write_json(options.output / "results.json", results)
     print(table(results))
 

@@ -300,3 +300,24 @@ def test_what_does_not_fit_together_is_named(head, options, message):
 def test_a_network_in_float64_folds_in_float64():
     network, images = trained("self-attention", "on", "3x3").double(), torch.rand(1, 3, 33, 41).double()
     torch.testing.assert_close(logits(network.fold(), images), logits(network, images), rtol=1e-10, atol=1e-10)
+
+
+def test_norms_of_maps_that_nobody_reads_are_left_out() -> None:
+    """They would have no gradient, which a distributed run takes for an error."""
+    cases = [("fcn", {}, 1), ("upernet", {}, 4), ("fcn", {"aux_channels": 8}, 2), ("caa", {"aux_channels": 8}, 1)]
+    cases += [("danet", {"aux_channels": 8}, 1), ("fcn", {"jpu": True}, 3)]
+    for head, options, norms in cases:
+        network = Segmenter(Backbone("convnext_atto", norm_levels=True), partial(HEADS[head], channels=8), 3, **options)
+        assert sum(isinstance(layer, nn.LayerNorm) for layer in network.backbone.level_norms) == norms
+        output = network(torch.rand(2, 3, 64, 64))
+        sum(x.sum() for x in (output.logits, *output.aux_logits)).backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_bad_images_are_named() -> None:
+    backbone = Backbone("test_resnet")
+    for images in (torch.rand(2, 1, 64, 64), torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.rand(3, 64, 64)):
+        with pytest.raises(ValueError, match=r"floating \(B, 3, H, W\)"):
+            backbone(images)
+    with pytest.raises(ValueError, match="pretrained=True"):
+        Backbone("test_resnet", pretrained=True)  # type: ignore[arg-type]

@@ -2,19 +2,18 @@
 
 import re
 from argparse import ArgumentError
+from importlib import import_module
 
 from jsonargparse import Namespace
 
-from classaware.data import SegmentationDataset
 from classaware.errors import InputError
-from classaware.models import Head
-from classaware.rivals import Rival
 
-CHOICES: dict[str, type[object]] = {
-    "network.head": Head,
-    "rival": Rival,
-    "data.dataset": SegmentationDataset,
-    "dataset": SegmentationDataset,
+# Module and name of the choices' base, imported only where they are to be listed.
+CHOICES = {
+    "network.head": ("classaware.models", "Head"),
+    "rival": ("classaware.rivals", "Rival"),
+    "data.dataset": ("classaware.data", "SegmentationDataset"),
+    "dataset": ("classaware.data", "SegmentationDataset"),
 }
 
 
@@ -28,14 +27,15 @@ def explain(error: ArgumentError) -> str:
 
 def refuse_bases(config: Namespace) -> None:
     """Raise ``InputError`` where what was chosen is only the base of the choices."""
-    for option, base in CHOICES.items():
+    for option, (_, base) in CHOICES.items():
         chosen = config.get(option)
-        if chosen is not None and re.fullmatch(rf"classaware\..*\.{base.__name__}", chosen.class_path):
-            raise InputError(_choose(option, f"{base.__name__} is what all of them have in common"))
+        if chosen is not None and re.fullmatch(rf"classaware\..*\.{base}", chosen.class_path):
+            raise InputError(_choose(option, f"{base} is what all of them have in common"))
 
 
 def _choose(option: str, problem: str) -> str:
-    known = ", ".join(sorted(c.__name__ for c in _below(CHOICES[option])))
+    module, base = CHOICES[option]
+    known = ", ".join(sorted(c.__name__ for c in _below(getattr(import_module(module), base))))
     return f"{option}: {problem}; choose one of {known}, or give your own class as module.Class."
 
 

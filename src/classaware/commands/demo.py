@@ -78,17 +78,17 @@ def run(arguments: Sequence[str]) -> None:
     outcomes = {}
     for name, recipe in NETWORKS.items():
         console.print(f"[bold]{TITLES[name]}[/bold]: training")
-        checkpoint = _train(scenes, config.seed, config.output / name, [*recipe, *(_QUICK if config.quick else [])])
+        checkpoint = train(scenes, config.seed, config.output / name, [*recipe, *(_QUICK if config.quick else [])])
         outcomes[name] = measure(checkpoint, scenes)
     steps = int(torch.load(config.output / "car" / "last.ckpt", weights_only=True)["global_step"])
-    results = {"seed": config.seed, "steps": steps} | {name: _numbers(o, scenes) for name, o in outcomes.items()}
+    results = {"seed": config.seed, "steps": steps} | {name: numbers(o, scenes) for name, o in outcomes.items()}
     write_report(config.output / "report.html", _report(results, outcomes, scenes))
     write_json(config.output / "results.json", results)
     console.print(_table(results))
     console.print(f"report: {(config.output / 'report.html').absolute()}", soft_wrap=True)
 
 
-def _train(scenes: BiasedScenes, seed: int, output: Path, more: list[str]) -> Path:
+def train(scenes: BiasedScenes, seed: int, output: Path, more: list[str]) -> Path:
     """Train as ``classaware fit --config biased-scenes ...`` does."""
     arguments = ["--config", "biased-scenes", *more, f"--seed={seed}", f"--output={output}"]
     arguments += [f"--data.dataset.{name}={value}" for name, value in scenes.parameters.items()]
@@ -129,7 +129,8 @@ def read_curves(path: Path) -> dict[str, tuple[list[int], list[float]]]:
     return curves
 
 
-def _numbers(outcome: Outcome, scenes: BiasedScenes) -> dict[str, dict[str, float]]:
+def numbers(outcome: Outcome, scenes: BiasedScenes) -> dict[str, dict[str, float]]:
+    """mIoU by split, over all classes and over things."""
     return {
         split: {"all": result.mean_iou, "things": result.mean_iou_over(scenes.things)}
         for split, result in outcome.scores.items()

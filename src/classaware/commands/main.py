@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(name, str(error))
     except ArgumentError as error:
-        from classaware.commands.choices import explain  # slow to import
+        from classaware.commands.choices import explain  # needs the parser's package
 
         return _fail(name, explain(error))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from classaware.models.backbone import Backbone
 from classaware.models.heads import (
+    HEADS,
     ACFNetHead,
     CAAHead,
     CCNetHead,
@@ -17,7 +18,7 @@ from classaware.models.heads import (
     UPerNetHead,
 )
 from classaware.models.projection import FoldedProjection, Projection
-from classaware.models.segmenter import HEADS, Segmenter, SegmenterOutput, create_segmenter
+from classaware.models.segmenter import Segmenter, SegmenterOutput, create_segmenter
 
 __all__ = [
     "HEADS",

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classaware.errors import InputError
-from classaware.models.extractor import create_extractor, create_top, dilate_last_stage, set_batch_norm
-from classaware.models.layers import resize
+from classaware.models.extractor import create_extractor, create_top, dilate_last_stage
+from classaware.models.layers import resize, set_batch_norm
 from classaware.models.pretrained import offline_file, read_weights
 
 Pretrained = Literal["no", "timm", "offline"]

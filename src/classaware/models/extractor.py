@@ -92,16 +92,6 @@ def dilate_last_stage(name: str, network: nn.Module, output_stride: int, multi_g
                 layer.dilation = layer.padding = (dilation, dilation)
 
 
-def set_batch_norm(network: nn.Module, eps: float | None, momentum: float | None) -> None:
-    """Set epsilon and PyTorch's momentum of every batch norm; None keeps what is there."""
-    if (eps is not None and eps <= 0) or (momentum is not None and not 0 < momentum <= 1):
-        raise InputError(f"norm_eps={eps} must be above 0 and norm_momentum={momentum} in (0, 1].")
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.eps = layer.eps if eps is None else eps
-            layer.momentum = layer.momentum if momentum is None else momentum
-
-
 def _create(name: str, pretrained: bool, state: dict[str, Tensor] | None, options: dict[str, Any]) -> Any:
     if state is not None:
         options = options | {"pretrained_cfg_overlay": {"state_dict": state}}

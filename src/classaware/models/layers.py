@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classaware.errors import InputError
+from classaware.regularization.precision import at_least_float32
 
 Initialization = Literal["glorot", "kaiming"]
 
@@ -40,6 +41,16 @@ def initialize(module: nn.Module, scheme: Initialization = "glorot") -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def set_batch_norm(network: nn.Module, eps: float | None, momentum: float | None) -> None:
+    """Set epsilon and PyTorch's momentum of every batch norm; None keeps what is there."""
+    if (eps is not None and eps <= 0) or (momentum is not None and not 0 < momentum <= 1):
+        raise InputError(f"norm_eps={eps} must be above 0 and norm_momentum={momentum} in (0, 1].")
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = layer.eps if eps is None else eps
+            layer.momentum = layer.momentum if momentum is None else momentum
+
+
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, C, h, w) to (B, C, *size), bilinear with aligned corners; as they are where the size is right."""
     if (x.shape[-2], x.shape[-1]) == tuple(size):
@@ -54,7 +65,7 @@ def adaptive_average_pool(x: Tensor, size: int) -> Tensor:
     on every device and which exports with a free height and width. In float32, under autocast too.
     """
     with torch.autocast(x.device.type, enabled=False):
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = at_least_float32(x)
         rows, columns = (_pooling_matrix(n, size, wide) for n in x.shape[-2:])
         return (rows @ wide @ columns.T).to(x.dtype)
 

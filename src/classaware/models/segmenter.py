@@ -8,21 +8,8 @@ from torch import Tensor, nn
 
 from classaware.errors import InputError
 from classaware.models.backbone import Backbone, Pretrained
-from classaware.models.heads import (
-    ACFNetHead,
-    CAAHead,
-    CCNetHead,
-    CPNetHead,
-    DANetHead,
-    DeepLabV3Head,
-    FCNHead,
-    HeadFactory,
-    HeadInputs,
-    OCRHead,
-    SelfAttentionHead,
-    UPerNetHead,
-)
-from classaware.models.layers import Initialization, conv_norm_act, initialize
+from classaware.models.heads import HEADS, HeadFactory, HeadInputs
+from classaware.models.layers import Initialization, conv_norm_act, initialize, set_batch_norm
 from classaware.models.neck import JPU
 from classaware.models.projection import FoldedProjection, Projection, ProjectionKind
 
@@ -90,7 +77,7 @@ class Segmenter(nn.Module):
         norm_momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        _check(num_classes, car, projection, aux_channels, dropout, initialization, norm_eps, norm_momentum)
+        _check(num_classes, car, projection, aux_channels, dropout, initialization)
         self.num_classes = num_classes
         self.backbone = backbone
         channels, strides = list(backbone.channels), list(backbone.strides)
@@ -137,9 +124,7 @@ class Segmenter(nn.Module):
                 continue
             if initialization != "glorot":  # the parts have that already, with their own exceptions
                 initialize(part, initialization)
-            for layer in part.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.eps, layer.momentum = norm_eps, norm_momentum
+            set_batch_norm(part, norm_eps, norm_momentum)
 
     def forward(self, images: Tensor) -> SegmenterOutput:
         """Logits and taps at the features' resolution; in training, what is to be trained beside them."""
@@ -199,8 +184,6 @@ def _check(
     aux_channels: int,
     dropout: float,
     initialization: str,
-    norm_eps: float,
-    norm_momentum: float,
 ) -> None:
     """What would fail later, in the words of torch, or not at all."""
     if num_classes < 1:
@@ -215,22 +198,6 @@ def _check(
         raise InputError(f"dropout={dropout}: must be in [0, 1).")
     if initialization not in get_args(Initialization):
         raise InputError(f"initialization={initialization!r} is unknown; choose 'glorot' or 'kaiming'.")
-    if norm_eps <= 0 or not 0 < norm_momentum <= 1:
-        raise InputError(f"norm_eps={norm_eps} must be above 0 and norm_momentum={norm_momentum} in (0, 1].")
-
-
-HEADS: dict[str, HeadFactory] = {
-    "fcn": FCNHead,
-    "deeplabv3": DeepLabV3Head,
-    "self-attention": SelfAttentionHead,
-    "ccnet": CCNetHead,
-    "danet": DANetHead,
-    "cpnet": CPNetHead,
-    "ocr": OCRHead,
-    "acfnet": ACFNetHead,
-    "upernet": UPerNetHead,
-    "caa": CAAHead,
-}
 
 
 _NOT_DILATED = ("hrnet", "swin", "convnext")

@@ -1,15 +1,16 @@
 """The regularizer as a module: features and labels in, named loss terms out."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from classaware.regularization import losses
+from classaware.regularization.arguments import check_integers, check_shapes, check_weights
 from classaware.regularization.centers import RunningCenters, class_centers, class_sums
 from classaware.regularization.labels import checked_labels, one_hot, resize_labels, split_valid
 from classaware.regularization.pooling import average_pool
+from classaware.regularization.precision import at_least_float32
 from classaware.regularization.presets import (
     Absent,
     C2PScale,
@@ -103,24 +104,22 @@ class ClassAwareRegularization(nn.Module):
         check_finite: bool = False,
     ) -> None:
         super().__init__()
-        for name, number in (("num_classes", num_classes), ("ignore_index", ignore_index), ("pool", pool)):
-            if not isinstance(number, int) or isinstance(number, bool):
-                raise ValueError(f"{name}={number!r}: must be an integer.")
+        check_integers(None, {"num_classes": num_classes, "ignore_index": ignore_index, "pool": pool})
         if num_classes < 1:
             raise ValueError(f"num_classes={num_classes}: there must be at least one class.")
         if pool < 1:
             raise ValueError(f"pool={pool}: the pooling rate must be at least 1.")
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay={ema_decay}: must be in [0, 1).")
-        for name, value in (
-            ("c2c_margin", c2c_margin),
-            ("c2p_margin", c2p_margin),
-            ("intra_c2p_weight", intra_c2p_weight),
-            ("inter_c2c_weight", inter_c2c_weight),
-            ("inter_c2p_weight", inter_c2p_weight),
-        ):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}={value}: must be a finite number, 0 or more.")
+        check_weights(
+            {
+                "c2c_margin": c2c_margin,
+                "c2p_margin": c2p_margin,
+                "intra_c2p_weight": intra_c2p_weight,
+                "inter_c2c_weight": inter_c2c_weight,
+                "inter_c2p_weight": inter_c2p_weight,
+            }
+        )
         check_choice("centers", centers)
         self.knobs = resolve_knobs(preset, reduction=reduction, c2p_scale=c2p_scale, ignored=ignored, absent=absent)
         self.num_classes = num_classes
@@ -155,7 +154,7 @@ class ClassAwareRegularization(nn.Module):
                 labels, features.detach(), self.num_classes, self.ignore_index, look_at_labels, self.check_finite
             )
         with torch.autocast(features.device.type, enabled=False):
-            x_BCHW = average_pool(features if features.dtype == torch.float64 else features.float(), self.pool)
+            x_BCHW = average_pool(at_least_float32(features), self.pool)
             y_BHW = resize_labels(resize_labels(labels, _size(features)), _size(x_BCHW))
             return self._terms(x_BCHW.flatten(2).transpose(1, 2), y_BHW.flatten(1))
 
@@ -190,24 +189,3 @@ class ClassAwareRegularization(nn.Module):
 
 def _size(x: Tensor) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]
-
-
-def check_shapes(features: Tensor, labels: Tensor) -> None:
-    """Raise ``ValueError`` unless features are (B, C, H, W) and labels (B, Hl, Wl) of one batch on one device."""
-    if not isinstance(features, Tensor) or not isinstance(labels, Tensor):
-        raise ValueError(f"features and labels must be tensors, got {type(features)} and {type(labels)}.")
-    if features.ndim != 4 or not features.is_floating_point():
-        raise ValueError(
-            f"features must be floating and (B, C, H, W), got {features.dtype} of shape {tuple(features.shape)}."
-        )
-    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"labels must be integers and (B, H, W), got {labels.dtype} of shape {tuple(labels.shape)}. "
-            "A one-hot or (B, 1, H, W) map has to be turned into class indices first."
-        )
-    if features.shape[0] != labels.shape[0]:
-        raise ValueError(f"features hold {features.shape[0]} images, labels {labels.shape[0]}: pass the same batch.")
-    if features.device != labels.device:
-        raise ValueError(f"features are on {features.device}, labels on {labels.device}: move them to one device.")
-    if features.numel() == 0 or labels.numel() == 0:
-        raise ValueError(f"empty input: features {tuple(features.shape)}, labels {tuple(labels.shape)}.")

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from classaware.regularization.centers import class_sums
 from classaware.regularization.labels import one_hot
-from classaware.rivals.arguments import check_integers, check_weight, labels_at_features
+from classaware.regularization.precision import at_least_float32
 from classaware.rivals.base import Rival
 
 
@@ -45,18 +45,10 @@ class CenterLoss(Rival):
         weight: float = 1.0,
         check_labels: bool | None = None,
     ) -> None:
-        super().__init__()
-        check_integers(1, {"channels": channels, "num_classes": num_classes})
-        check_integers(None, {"ignore_index": ignore_index})
+        super().__init__(channels, num_classes, ignore_index, weight=weight, check_labels=check_labels)
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha={alpha}: must be in [0, 1].")
-        check_weight(weight)
-        self.channels = channels
-        self.num_classes = num_classes
-        self.ignore_index = ignore_index
         self.alpha = alpha
-        self.weight = weight
-        self.check_labels = check_labels
         self.register_buffer("centers_KC", torch.zeros(num_classes, channels))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
@@ -73,11 +65,9 @@ class CenterLoss(Rival):
         Raises:
             ValueError: wrong rank, dtype, batch size or number of channels, or (see ``check_labels``) a bad label.
         """
-        y_BP, valid_BP = labels_at_features(
-            features, labels, self.channels, self.num_classes, self.ignore_index, self.check_labels
-        )
+        y_BP, valid_BP = self.labels_at_features(features, labels)
         with torch.autocast(features.device.type, enabled=False):
-            x_BCHW = features if features.dtype == torch.float64 else features.float()
+            x_BCHW = at_least_float32(features)
             # Masked before and not after the square, for the gradient of a masked NaN is NaN.
             x_BPC = x_BCHW.flatten(2).transpose(1, 2).where(valid_BP.unsqueeze(-1), 0)
             centers_BPC = self.centers_KC.to(x_BPC.dtype)[y_BP].where(valid_BP.unsqueeze(-1), 0)

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from classaware.regularization.arguments import check_integers
 from classaware.regularization.centers import class_centers, class_sums
 from classaware.regularization.labels import one_hot, resize_labels
-from classaware.rivals.arguments import check_integers, check_weight, labels_at_features
+from classaware.regularization.precision import at_least_float32
 from classaware.rivals.base import Rival
 from classaware.rivals.info_nce import contrast_anchors
 from classaware.rivals.memory import ClassMemory
@@ -77,12 +78,10 @@ class PixelContrast(Rival):
         seed: int = 0,
         check_labels: bool | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(channels, num_classes, ignore_index, weight=weight, check_labels=check_labels)
         check_integers(
             1,
             {
-                "channels": channels,
-                "num_classes": num_classes,
                 "embedding_channels": embedding_channels,
                 "anchors": anchors,
                 "max_anchors": max_anchors,
@@ -90,20 +89,14 @@ class PixelContrast(Rival):
             },
         )
         check_integers(0, {"memory_size": memory_size})
-        check_integers(None, {"ignore_index": ignore_index, "seed": seed})
+        check_integers(None, {"seed": seed})
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature={temperature}: must be a finite number above 0.")
-        check_weight(weight)
-        self.channels = channels
-        self.num_classes = num_classes
-        self.ignore_index = ignore_index
         self.temperature = temperature
         self.anchors = anchors
         self.max_anchors = max_anchors
         self.pixels_per_update = pixels_per_update
-        self.weight = weight
         self.seed = seed
-        self.check_labels = check_labels
         self.projection = nn.Sequential(
             nn.Conv2d(channels, channels, 1),
             nn.BatchNorm2d(channels),
@@ -131,9 +124,7 @@ class PixelContrast(Rival):
         Raises:
             ValueError: wrong rank, dtype, batch size or number of channels, or (see ``check_labels``) a bad label.
         """
-        y_BP, valid_BP = labels_at_features(
-            features, labels, self.channels, self.num_classes, self.ignore_index, self.check_labels
-        )
+        y_BP, valid_BP = self.labels_at_features(features, labels)
         hard_BP = None if predictions is None else _at_features(predictions, features) != y_BP
         with torch.autocast(features.device.type, enabled=False):
             z_BPC = self.embed(features)
@@ -149,8 +140,7 @@ class PixelContrast(Rival):
     def embed(self, features: Tensor) -> Tensor:
         """Project features (B, C, H, W) to unit vectors (B, P, embedding_channels), at least float32."""
         dtype = next(self.projection.parameters()).dtype
-        z_BCHW = self.projection(features.to(dtype))
-        z_BCHW = z_BCHW if z_BCHW.dtype == torch.float64 else z_BCHW.float()
+        z_BCHW = at_least_float32(self.projection(features.to(dtype)))
         return F.normalize(z_BCHW, dim=1).flatten(2).transpose(1, 2)
 
     def sample(self, y_BP: Tensor, valid_BP: Tensor, hard_BP: Tensor | None = None) -> tuple[Tensor, Tensor]:

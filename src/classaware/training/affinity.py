@@ -9,6 +9,7 @@ from torch import Tensor
 
 from classaware.errors import InputError
 from classaware.regularization.labels import resize_labels
+from classaware.regularization.precision import at_least_float32
 
 Affinity = Literal["published", "released"]
 
@@ -47,7 +48,7 @@ def affinity_loss(affinity: Tensor, labels: Tensor, ignore_index: int, form: Aff
     y_BP = resize_labels(labels, (side, side)).flatten(1)
     same_BPP = y_BP.unsqueeze(1) == y_BP.unsqueeze(2)
     with torch.autocast(affinity.device.type, enabled=False):
-        logits_BPP = affinity if affinity.dtype == torch.float64 else affinity.float()
+        logits_BPP = at_least_float32(affinity)
         if form == "published":
             return _published(logits_BPP, same_BPP, y_BP != ignore_index)
         return _released(logits_BPP.sigmoid(), same_BPP.to(logits_BPP.dtype), side)

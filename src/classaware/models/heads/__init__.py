@@ -13,6 +13,7 @@ from classaware.models.heads.self_attention import SelfAttentionHead
 from classaware.models.heads.upernet import UPerNetHead
 
 __all__ = [
+    "HEADS",
     "ACFNetHead",
     "CAAHead",
     "CCNetHead",
@@ -28,3 +29,17 @@ __all__ = [
     "SelfAttentionHead",
     "UPerNetHead",
 ]
+
+# By the names that create_segmenter takes.
+HEADS: dict[str, HeadFactory] = {
+    "fcn": FCNHead,
+    "deeplabv3": DeepLabV3Head,
+    "self-attention": SelfAttentionHead,
+    "ccnet": CCNetHead,
+    "danet": DANetHead,
+    "cpnet": CPNetHead,
+    "ocr": OCRHead,
+    "acfnet": ACFNetHead,
+    "upernet": UPerNetHead,
+    "caa": CAAHead,
+}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from classaware.models.heads.base import Head, HeadInputs, HeadOutput
 from classaware.models.layers import conv_norm_act, initialize
+from classaware.regularization.precision import at_least_float32
 
 
 def attend_to_classes(logits_BKHW: Tensor, x_BCHW: Tensor) -> Tensor:
@@ -18,7 +19,7 @@ def attend_to_classes(logits_BKHW: Tensor, x_BCHW: Tensor) -> Tensor:
     and 2). In float32, under autocast too.
     """
     with torch.autocast(x_BCHW.device.type, enabled=False):
-        probabilities_BKP = logits_BKHW.flatten(2).to(torch.promote_types(logits_BKHW.dtype, torch.float32)).softmax(1)
+        probabilities_BKP = at_least_float32(logits_BKHW).flatten(2).softmax(1)
         x_BPC = x_BCHW.flatten(2).transpose(1, 2).to(probabilities_BKP.dtype)
         mass_BK1 = probabilities_BKP.sum(-1, keepdim=True)
         centers_BKC = probabilities_BKP @ x_BPC / mass_BK1.clamp(min=torch.finfo(mass_BK1.dtype).tiny)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from classaware.models.heads.base import Head, HeadInputs, HeadOutput
 from classaware.models.heads.self_attention import PositionAttention
 from classaware.models.layers import conv_norm_act, initialize
+from classaware.regularization.precision import at_least_float32
 
 
 class ChannelAttention(nn.Module):
@@ -31,8 +32,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape; the similarities are float32 under autocast, too."""
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            x_BCP = x_BCHW.flatten(2)
-            x_BCP = x_BCP if x_BCP.dtype == torch.float64 else x_BCP.float()
+            x_BCP = at_least_float32(x_BCHW).flatten(2)
             energy_BCC = x_BCP @ x_BCP.transpose(1, 2)
             weights_BCC = (energy_BCC.amax(-1, keepdim=True) - energy_BCC).softmax(-1)
             if self.as_released:

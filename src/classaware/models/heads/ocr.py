@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from classaware.models.heads.base import Head, HeadInputs, HeadOutput
 from classaware.models.layers import conv_norm_act, initialize
+from classaware.regularization.precision import at_least_float32
 
 
 def gather_regions(logits_BKHW: Tensor, x_BCHW: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def gather_regions(logits_BKHW: Tensor, x_BCHW: Tensor) -> Tensor:
     In float32, under autocast too.
     """
     with torch.autocast(x_BCHW.device.type, enabled=False):
-        weights_BKP = logits_BKHW.flatten(2).to(torch.promote_types(logits_BKHW.dtype, torch.float32)).softmax(-1)
+        weights_BKP = at_least_float32(logits_BKHW).flatten(2).softmax(-1)
         return weights_BKP @ x_BCHW.flatten(2).transpose(1, 2).to(weights_BKP.dtype)
 
 
