@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from classaware.data import SCALES, EvalTransform, TrainTransform
-from classaware.data.transforms import resize_label
+from classaware.data import SCALES, TrainTransform
+from classaware.resizing import resize_label_window as resize_label
 
 IGNORED = 255
 GRAY = 0.5
@@ -119,14 +119,3 @@ def test_padding_is_not_brightened() -> None:
         assert (out[:, out_label == IGNORED] == GRAY).all()
         moved += int(abs(float(out[:, out_label == 0].mean()) * 255 - 50) > 0.01)
     assert 5 < moved < 25
-
-
-@settings(max_examples=30)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
-def test_evaluation_resizes_the_image_and_never_the_label(h: int, w: int, new_h: int, new_w: int) -> None:
-    image, label = torch.full((3, h, w), 51, dtype=torch.uint8), torch.arange(h * w).view(h, w)
-    for size, expected in ((None, (h, w)), ((new_h, new_w), (new_h, new_w))):
-        out, out_label = EvalTransform(size)(image, label)
-        assert out.shape == (3, *expected)
-        assert torch.equal(out_label, label)
-        torch.testing.assert_close(out, torch.full_like(out, 0.2))

@@ -3,14 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from classaware.data import EvalTransform, TrainTransform
-from classaware.data.transforms import resize_image, resize_label
-
-SIDE = st.integers(1, 20)
+from classaware.data import TrainTransform
+from classaware.errors import InputError
 
 
 def coordinates(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -28,35 +26,6 @@ def transformed(
     plain: dict[str, Any] = {"scales": (1.0,), "flip": False, "brightness": False}
     transform = TrainTransform(crop_size=crop_size, **(plain | options))
     return transform(image, label, torch.Generator().manual_seed(seed))
-
-
-@given(SIDE, SIDE, SIDE, SIDE)
-def test_labels_follow_the_rule_of_aligned_corners(height: int, width: int, new_height: int, new_width: int) -> None:
-    label = torch.arange(height * width).view(height, width)
-    resized = resize_label(label, (new_height, new_width))
-
-    def source(i: int, old: int, new: int) -> int:
-        return (2 * i * (old - 1) + new - 1) // (2 * (new - 1)) if new > 1 else 0
-
-    for i in range(new_height):
-        for j in range(new_width):
-            assert resized[i, j] == label[source(i, height, new_height), source(j, width, new_width)]
-
-
-@settings(max_examples=30)
-@given(SIDE, SIDE, SIDE, SIDE)
-def test_images_are_interpolated_with_aligned_corners(h: int, w: int, new_h: int, new_w: int) -> None:
-    image = torch.rand(3, h, w, generator=torch.Generator().manual_seed(h * 20 + w))
-    resized = resize_image(image, (new_h, new_w))
-    for i in range(new_h):
-        for j in range(new_w):
-            y = i * (h - 1) / (new_h - 1) if new_h > 1 else 0.0
-            x = j * (w - 1) / (new_w - 1) if new_w > 1 else 0.0
-            top, left = min(int(y), h - 1), min(int(x), w - 1)
-            bottom, right = min(top + 1, h - 1), min(left + 1, w - 1)
-            upper = image[:, top, left] * (left + 1 - x) + image[:, top, right] * (x - left)
-            lower = image[:, bottom, left] * (left + 1 - x) + image[:, bottom, right] * (x - left)
-            torch.testing.assert_close(resized[:, i, j], upper * (top + 1 - y) + lower * (y - top), atol=1e-5, rtol=0)
 
 
 def test_nothing_asked_nothing_done() -> None:
@@ -151,10 +120,91 @@ def test_the_input_is_not_changed() -> None:
     assert torch.equal(label, before[1])
 
 
-@pytest.mark.parametrize("image_size", [None, (24, 10)])
-def test_evaluation_keeps_the_label(image_size: tuple[int, int] | None) -> None:
-    image, label = coordinates(12, 15)
-    out, out_label = EvalTransform(image_size)(image, label)
-    assert torch.equal(out_label, label)
-    assert out.dtype == torch.float32
-    torch.testing.assert_close(out, resize_image(image.float() / 255, image_size or (12, 15)))
+def test_scale_jitter_draws_evenly_between_its_ends() -> None:
+    image, label = torch.zeros(3, 40, 60, dtype=torch.uint8), torch.zeros(40, 60, dtype=torch.int64)
+    sides = []
+    for seed in range(600):
+        out = transformed(image, label, seed, crop_size=(130, 130), scale_range=(0.5, 2.0), scales=(9.0,))[1]
+        height, width = int((out[:, 0] == 0).sum()), int((out[0] == 0).sum())
+        assert abs(height / 40 - width / 60) < 1 / 40
+        sides.append(height)
+    counts = np.histogram(sides, bins=6, range=(20, 80))[0]
+    assert min(sides) >= 20
+    assert max(sides) <= 80
+    assert counts.min() > 60
+
+
+def halves() -> tuple[Tensor, Tensor]:
+    """A narrow strip of class 1 in a picture of class 0."""
+    label = torch.zeros(8, 40, dtype=torch.int64)
+    label[:, 19:21] = 1
+    return torch.zeros(3, 8, 40, dtype=torch.uint8), label
+
+
+def test_category_ratio_crops_are_drawn_anew_ten_times() -> None:
+    image, label = halves()
+    mixed = dict.fromkeys((1.0, 0.75), 0)
+    for seed in range(300):
+        for share in mixed:
+            out = transformed(image, label, seed, crop_size=(8, 6), max_class_share=share)[1]
+            mixed[share] += int(out.float().mean() > 0.25)
+    # 5 of the 35 windows hold both columns of the strip, and other than 3/4 of them is class 0: 1/7, 79 % of ten draws.
+    assert 25 < mixed[1.0] < 62
+    assert 212 < mixed[0.75] < 260
+    before = torch.Generator().manual_seed(0)
+    TrainTransform(crop_size=(8, 6), scales=(1.0,), max_class_share=0.75)(image, label * 0, before)
+    once = torch.Generator().manual_seed(0)
+    TrainTransform(crop_size=(8, 6), scales=(1.0,))(image, label * 0, once)
+    assert not torch.equal(before.get_state(), once.get_state())
+
+
+def test_unlabeled_pixels_have_no_share() -> None:
+    image, label = torch.zeros(3, 4, 4, dtype=torch.uint8), torch.full((4, 4), 255)
+    label[0, 0], label[0, 1] = 0, 1
+    generator, once = (torch.Generator().manual_seed(0) for _ in range(2))
+    TrainTransform(crop_size=(4, 4), scales=(1.0,), max_class_share=0.6)(image, label, generator)
+    TrainTransform(crop_size=(4, 4), scales=(1.0,))(image, label, once)
+    assert torch.equal(generator.get_state(), once.get_state())  # half of two labeled pixels: the first window is taken
+
+
+def test_photometric_distortion_changes_each_property_in_half_of_the_cases() -> None:
+    generator = torch.Generator().manual_seed(3)
+    image = torch.randint(60, 190, (3, 9, 11), generator=generator, dtype=torch.uint8)
+    label = torch.arange(99).view(9, 11)
+    same = hue = 0
+    for seed in range(400):
+        out, out_label = transformed(image, label, seed, photometric=True)
+        assert torch.equal(out_label, label)
+        assert 0 <= float(out.min()) <= float(out.max()) <= 1
+        same += int(torch.allclose(out * 255, image.float(), atol=1e-3))
+        order = out.argmax(0) == image.argmax(0)
+        hue += int(order.float().mean() < 0.9)
+    assert 25 < same < 80  # an eighth
+    assert 60 < hue < 220  # half, of which small turns move few maxima
+
+
+def test_photometric_distortion_leaves_padding_alone() -> None:
+    image, label = torch.full((3, 4, 4), 90, dtype=torch.uint8), torch.zeros(4, 4, dtype=torch.int64)
+    image[0] = 200
+    for seed in range(40):
+        out, out_label = transformed(image, label, seed, crop_size=(7, 9), photometric=True, flip=True)
+        assert (out[:, out_label == 255] == 0.5).all()
+        assert (out_label == 0).sum() == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"scales": ()}, "scales"),
+        ({"scales": (1.0, -2.0)}, "scales"),
+        ({"scale_range": (2.0, 0.5)}, "scale_range"),
+        ({"scale_range": (0.0, 0.5)}, "scale_range"),
+        ({"max_class_share": 0.0}, "max_class_share"),
+        ({"max_class_share": 1.5}, "max_class_share"),
+        ({"crop_size": (0, 5)}, "crop_size"),
+        ({"image_size": (5, -1)}, "image_size"),
+    ],
+)
+def test_options_without_meaning_are_refused(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        TrainTransform(**options)

@@ -15,6 +15,7 @@ from classaware.evaluation import scores
 # Three pixels of class a, one of them taken for b; two of b, right; c is only ever predicted, once, for b; d nowhere.
 COUNTS = torch.tensor([[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
 NAMES = ["a", "b", "c", "d"]
+BOUNDARY = torch.tensor([[2, 4, 3], [0, 1, 0], [0, 0, 7], [0, 0, 0]])  # in both, in the prediction, in the truth
 
 
 def test_hand_computed() -> None:
@@ -35,6 +36,25 @@ def test_classes_left_out_of_the_means() -> None:
     assert result.mean_iou == 0.25
     assert result.pixel_accuracy == 2 / 3
     assert result.iou[1] == 2 / 4  # the pixel of class a that was taken for b is still an error of b
+
+
+def test_weighted_by_frequency() -> None:
+    assert scores(COUNTS, NAMES).frequency_weighted_iou == pytest.approx(3 / 6 * 2 / 3 + 3 / 6 * 1 / 2, abs=1e-15)
+    # Over b, c and d only b is in the truth.
+    assert scores(COUNTS, NAMES, ignore=[0]).frequency_weighted_iou == 1 / 2
+    assert math.isnan(scores(COUNTS, NAMES, ignore=[0, 1]).frequency_weighted_iou)
+
+
+def test_boundary() -> None:
+    assert scores(COUNTS, NAMES).boundary_iou is None
+    result = scores(COUNTS, NAMES, ignore=[0], boundary=BOUNDARY)
+    assert result.boundary_iou is not None
+    assert result.boundary_iou[:3] == (2 / 5, 0.0, 0.0)
+    assert math.isnan(result.boundary_iou[3])
+    assert result.mean_boundary_iou == 0.0
+    assert scores(COUNTS, NAMES, boundary=BOUNDARY).mean_boundary_iou == pytest.approx(2 / 15, abs=1e-15)
+    with pytest.raises(InputError, match=r"boundary counts has shape \(4, 2\)"):
+        scores(COUNTS, NAMES, boundary=BOUNDARY[:, :2])
 
 
 def test_mean_over_some_classes() -> None:
@@ -84,9 +104,14 @@ def test_float64_beyond_float32() -> None:
 
 def test_json() -> None:
     document = json.loads(json.dumps(scores(COUNTS, NAMES).to_dict(), allow_nan=False))
-    assert document["classes"][3] == {"name": "d", "iou": None, "accuracy": None, "pixels": 0}
-    assert document["classes"][1] == {"name": "b", "iou": 0.5, "accuracy": 2 / 3, "pixels": 3}
+    assert document["classes"][3] == {"name": "d", "iou": None, "accuracy": None, "boundary_iou": None, "pixels": 0}
+    assert document["classes"][1] == {"name": "b", "iou": 0.5, "accuracy": 2 / 3, "boundary_iou": None, "pixels": 3}
     assert document["pixel_accuracy"] == 4 / 6
+    assert document["frequency_weighted_iou"] == pytest.approx((3 * 2 / 3 + 3 / 2) / 6, abs=1e-15)
+    assert document["mean_boundary_iou"] is None
+    document = json.loads(json.dumps(scores(COUNTS, NAMES, boundary=BOUNDARY).to_dict(), allow_nan=False))
+    assert [row["boundary_iou"] for row in document["classes"]] == [2 / 5, 0.0, 0.0, None]
+    assert document["mean_boundary_iou"] == pytest.approx(2 / 15, abs=1e-15)
 
 
 def test_table_shows_every_class_and_takes_names_literally() -> None:
@@ -98,6 +123,14 @@ def test_table_shows_every_class_and_takes_names_literally() -> None:
     assert "50.00" in rows["b"]
     assert "–" in rows["d"]
     assert "38.89" in rows["mean"]
+    assert "boundary" not in text
+    assert "frequency-weighted 58.33" in text
+    console = Console(file=io.StringIO(), width=100)
+    console.print(scores(COUNTS, NAMES, boundary=BOUNDARY).table())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "boundary IoU" in text
+    assert "40.00" in text
+    assert "13.33" in text
 
 
 @pytest.mark.parametrize(

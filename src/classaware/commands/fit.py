@@ -18,8 +18,11 @@ from classaware.commands.checks import check_numbers
 from classaware.commands.choices import refuse_bases
 from classaware.commands.configuration import expand_recipes
 from classaware.data import SegmentationData
+from classaware.data.shared import shared_images
 from classaware.errors import InputError
+from classaware.evaluation import Inference
 from classaware.files import write_atomically
+from classaware.provenance import commit, versions
 from classaware.regularization import ClassAwareRegularization
 from classaware.training.callbacks import SaveLast, StepProgressBar
 from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
@@ -47,6 +50,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--config", action="config", help="YAML file, or the name of a packaged recipe; repeatable")
     parser.add_argument("--output", type=Path, default=Path("runs/latest"), help="folder for checkpoints and logs")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, sampling and augmentation")
+    parser.add_argument(
+        "--allow_shared_images", type=bool, default=False, help="train though val_split has images of train_split"
+    )
     parser.add_argument("--ckpt_path", type=Path | None, default=None, help="checkpoint to resume from")
     parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
     add_network_arguments(parser)
@@ -54,8 +60,10 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--rival", type=RivalFactory | None, default=None, help="another loss on the tap: PixelContrast or CenterLoss"
     )
+    # At data.image_size, as in training.
+    parser.add_class_arguments(Inference, "inference", skip={"image_size"}, instantiate=False)
     parser.add_class_arguments(
-        SegmentationTask, "training", skip={"network", "regularizer", "rival"}, instantiate=False
+        SegmentationTask, "training", skip={"network", "regularizer", "rival", "inference"}, instantiate=False
     )
     parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN, instantiate=False)
     parser.set_defaults(
@@ -91,8 +99,7 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     objects = _instantiate(parser, config)
     task = objects.task
     task.card = _card(config, objects.data)
-    for split in (objects.data.train_split, objects.data.val_split):
-        objects.data.dataset.samples(split)
+    check_splits(objects.data, config.allow_shared_images)
     if config.ckpt_path is not None:
         check_resumable(config.ckpt_path, task.card, task.objective, task.optimizer, config.trainer.max_steps)
     write_atomically(config.output / "config.yaml", parser.dump(config, skip_unset=False).encode())
@@ -124,7 +131,11 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
         objects = parser.instantiate(config)
         objects.data.seed = config.seed
         objects.task = SegmentationTask(
-            objects.network, objects.regularizer, rival=objects.rival, **config.training.as_dict()
+            objects.network,
+            objects.regularizer,
+            rival=objects.rival,
+            inference=Inference(objects.data.image_size, **config.inference.as_dict()),
+            **config.training.as_dict(),
         )
         objects.trainer = pl.Trainer(
             **options,
@@ -150,7 +161,27 @@ def _card(config: Namespace, data: SegmentationData) -> NetworkCard:
         ignore_index=data.ignore_index,
         image_size=None if data.image_size is None else list(data.image_size),
         dataset=_plain(config.data.dataset),
+        inference=_plain(config.inference),
+        training=_training(config),
     )
+
+
+def _training(config: Namespace) -> dict[str, Any]:
+    """What results are compared by, beside the network itself."""
+    backbone, data, trainer = config.network.backbone, config.data, config.trainer
+    return {
+        "seed": config.seed,
+        "steps": trainer.max_steps,
+        "batch_size": data.batch_size * (trainer.accumulate_grad_batches or 1),  # of one process
+        "crop_size": _plain(data.crop_size),
+        "image_size": _plain(data.image_size),
+        "weights": str(backbone.weights or backbone.pretrained),
+        "optimizer": config.training.optimizer,
+        "lr": config.training.lr,
+        "precision": str(trainer.precision or "32-true"),
+        "versions": versions(),
+        "commit": commit(),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -186,6 +217,18 @@ def check_output(output: Path, ckpt_path: Path | None) -> None:
         raise InputError(
             f"output folder {output} already holds a run: resume it with --ckpt_path {output / 'last.ckpt'}, "
             "or choose another --output."
+        )
+
+
+def check_splits(data: SegmentationData, allow_shared_images: bool) -> None:
+    """Raise ``InputError`` for a split that is not there, or for images in both: validation would be worth nothing."""
+    train, val = (data.dataset.samples(split) for split in (data.train_split, data.val_split))
+    if allow_shared_images or data.train_split == data.val_split:
+        return
+    if shared := shared_images(train, val):
+        raise InputError(
+            f"{len(shared)} images of {data.val_split!r} are in {data.train_split!r} too, first {shared[0][1].image} "
+            f"(there {shared[0][0].image}): take them out of one of the two, or give --allow_shared_images true."
         )
 
 

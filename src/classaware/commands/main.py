@@ -10,8 +10,10 @@ from classaware import __version__
 from classaware.errors import InputError
 
 COMMANDS = {
+    "data": "prepare, check and look at data sets",
     "fit": "train a network on a data set, with or without CAR",
     "evaluate": "mIoU and per-class IoU of a checkpoint on a data set",
+    "compare": "runs against runs: means over seeds, paired test, intervals, per-class differences",
     "predict": "index masks and overlays for images",
     "recipes": "list the rows of the paper's tables and the parts they are made of, or show one",
     "demo": "see CAR's effect on unseen class combinations, in minutes on a CPU",
@@ -32,9 +34,10 @@ _USAGE = "\n".join(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 2 unusable input (one line on the error stream), 130 interrupted.
+    """Run one command.
 
-    Whatever else goes wrong is a fault of the program and shows its traceback.
+    Returns 0: done; 1: done, and what was checked is not in order; 2: unusable input (one line on the error stream);
+    130: interrupted. Whatever else goes wrong is a fault of the program and shows its traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = get_close_matches(name, COMMANDS, 1)
         return _fail("", f"unknown command {name!r}; {f'did you mean {near[0]!r}?' if near else _known()}")
     try:
-        import_module(f"classaware.commands.{name}").run(arguments)
+        status: int | None = import_module(f"classaware.commands.{name}").run(arguments)
     except InputError as error:
         return _fail(name, str(error))
     except ArgumentError as error:
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error.__context__, KeyboardInterrupt):
             return _fail(name, "interrupted", 130)
         return error.code if isinstance(error.code, int) else 0
-    return 0
+    return status or 0
 
 
 def _known() -> str:

@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision import tv_tensors
 
+from classaware.data.reading import IMAGE_SUFFIXES, image_size, read_image, read_mask
 from classaware.errors import InputError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 Color = tuple[int, int, int]
 
@@ -116,61 +114,17 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
     return pairs
 
 
-def read_image(path: Path) -> torch.Tensor:
-    """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped."""
-    with _open(path) as picture:
-        if picture.mode.startswith("I"):  # the conversion to RGB would cut all values at 255
-            raise InputError(f"{path} is a gray picture of 16 or 32 bits ({picture.mode}): convert it to 8 bits.")
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
-
-
-def read_mask(path: Path) -> NDArray[np.int64]:
-    """An index mask (H, W); of a palette PNG the indices, not the colors."""
-    with _open(path) as picture:
-        if picture.mode not in ("L", "P", "I", "I;16", "1"):
-            raise InputError(
-                f"{path} is a color picture ({picture.mode}), not an index mask: write the class numbers as an 8-bit "
-                "gray or palette PNG."
-            )
-        if picture.mode == "L" and picture.format == "PNG" and _bit_depth(path) < 8:
-            raise InputError(
-                f"{path} is a gray PNG of {_bit_depth(path)} bits, whose values readers stretch to 0..255: write the "
-                "class numbers as an 8-bit gray or palette PNG."
-            )
-        return np.array(picture).astype(np.int64)
-
-
 def check_one_size(samples: Sequence[Sample], cure: str) -> None:
     """Raise ``InputError`` with ``cure`` unless all images have one size; reads the files' heads alone."""
     sizes: dict[tuple[int, int], Path] = {}
     for sample in samples:
-        with _open(sample.image, decode=False) as picture:
-            sizes.setdefault((picture.height, picture.width), sample.image)
+        sizes.setdefault(image_size(sample.image), sample.image)
         if len(sizes) > 1:
             (size, path), (other_size, other_path) = sizes.items()
             raise InputError(
                 f"{path} is {size[0]}x{size[1]} and {other_path} {other_size[0]}x{other_size[1]}: images of different "
                 f"sizes do not fit into one batch; set {cure}."
             )
-
-
-def _bit_depth(path: Path) -> int:
-    """Of a PNG: the byte behind signature, chunk head, width and height."""
-    with path.open("rb") as file:
-        return file.read(25)[24]
-
-
-def _open(path: Path, decode: bool = True) -> Image.Image:
-    """A picture, with its pixels decoded so that a truncated file shows itself here, or its head alone."""
-    try:
-        picture = Image.open(path)
-        if decode:
-            picture.load()
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist.") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error}): it is damaged or no image.") from error
-    return picture
 
 
 def default_palette(num_classes: int) -> tuple[Color, ...]:

@@ -3,25 +3,35 @@
 from pathlib import Path
 
 from classaware.data.dataset import Sample, SegmentationDataset, default_palette, pair_files, read_class_names
+from classaware.data.manifest import Manifest
 from classaware.errors import InputError
 
 
 class FolderDataset(SegmentationDataset):
-    """Images and index masks in folders, the splits being the folders found.
+    """Images and index masks in folders, the splits being the folders found: one's own, or a prepared data set.
+
+    A folder made by ``classaware data prepare`` has a manifest, which says its colors and what ``ignore_index`` is.
 
     Args:
         root: folder with images/SPLIT/X.jpg (.jpeg, .png, .bmp, .webp), masks/SPLIT/X.png and classes.txt, whose line
             i names class i.
-        ignore_index: value of pixels without a class.
+        ignore_index: value of pixels without a class; default: the manifest's, or 255.
     """
 
-    def __init__(self, root: Path, ignore_index: int = 255) -> None:
+    def __init__(self, root: Path, ignore_index: int | None = None) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
             raise InputError(f"data folder {self.root} does not exist: give yours as data.dataset.root.")
         self.class_names = read_class_names(self.root / "classes.txt")
-        self.palette = default_palette(self.num_classes)
-        self.ignore_index = ignore_index
+        self.manifest = Manifest.read(self.root)
+        if self.manifest is not None and self.manifest.class_names != self.class_names:
+            raise InputError(
+                f"{self.root / 'classes.txt'} and manifest.json beside it name different classes: restore the list, or "
+                "remove the manifest if you made this data set your own."
+            )
+        self.palette = self.manifest.palette if self.manifest else default_palette(self.num_classes)
+        known = self.manifest.ignore_index if self.manifest else 255
+        self.ignore_index = known if ignore_index is None else ignore_index
         images = self.root / "images"
         self.splits = tuple(sorted(path.name for path in images.iterdir() if path.is_dir())) if images.is_dir() else ()
         if not self.splits:

@@ -1,6 +1,5 @@
 """A data set as the loaders that training and evaluation read."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,14 +11,17 @@ from torch.utils.data import DataLoader, Dataset
 from classaware.data.dataset import Sample, SegmentationDataset, check_one_size
 from classaware.data.hashing import derive
 from classaware.data.sampler import Place, StepSampler
-from classaware.data.transforms import SCALES, EvalTransform, TrainTransform
+from classaware.data.transforms import SCALES, TrainTransform
 from classaware.errors import InputError
 
 Item = dict[str, Any]
 
 
 class SegmentationData(pl.LightningDataModule):
-    """Loaders of ``{"image": float32 (B, 3, H, W) in [0, 1], "label": int64 (B, H, W), "name": list}``.
+    """Loaders of ``{"image": (B, 3, H, W), "label": int64 (B, H, W), "name": list}``.
+
+    Images are float32 in [0, 1] for training and uint8 at their own size for evaluation (see
+    :class:`classaware.evaluation.Inference`, which prepares them).
 
     Args:
         dataset: the images and masks.
@@ -28,8 +30,12 @@ class SegmentationData(pl.LightningDataModule):
         image_size: (height, width) to which images are brought first; in evaluation labels keep their own size.
         crop_size: (height, width) of training; needed where images differ in size.
         scales: from which one is drawn for each training image.
+        scale_range: draw the scale evenly between these two instead (scale jitter).
         flip: mirror left and right in half of the cases.
         brightness: shift the brightness in half of the cases.
+        photometric: change contrast, saturation and hue, each in half of the cases.
+        max_class_share: crops in which one class has this share of the labeled pixels are drawn anew (category-ratio
+            crop); 1 takes every crop.
         train_split: name of the split to train on.
         val_split: name of the split to choose on.
         num_workers: processes that read images; 0 reads in the main process.
@@ -44,8 +50,11 @@ class SegmentationData(pl.LightningDataModule):
         image_size: tuple[int, int] | None = None,
         crop_size: tuple[int, int] | None = None,
         scales: tuple[float, ...] = SCALES,
+        scale_range: tuple[float, float] | None = None,
         flip: bool = True,
         brightness: bool = True,
+        photometric: bool = False,
+        max_class_share: float = 1.0,
         train_split: str = "train",
         val_split: str = "val",
         num_workers: int = 2,
@@ -57,8 +66,6 @@ class SegmentationData(pl.LightningDataModule):
                 f"batch_size={batch_size} and eval_batch_size={eval_batch_size} must be at least 1, "
                 f"num_workers={num_workers} at least 0."
             )
-        if not scales or not all(0 < scale < math.inf for scale in scales):
-            raise InputError(f"scales={list(scales)}: give at least one, all above 0 and finite.")
         self.dataset = dataset
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -67,7 +74,17 @@ class SegmentationData(pl.LightningDataModule):
         self.seed = seed
         self.train_split = train_split
         self.val_split = val_split
-        self.train_transform = TrainTransform(image_size, crop_size, scales, flip, brightness, dataset.ignore_index)
+        self.train_transform = TrainTransform(
+            image_size,
+            crop_size,
+            scales,
+            scale_range,
+            flip,
+            brightness,
+            photometric,
+            max_class_share,
+            dataset.ignore_index,
+        )
 
     @property
     def num_classes(self) -> int:
@@ -115,7 +132,7 @@ class SegmentationData(pl.LightningDataModule):
                     f"split {split!r} has {len(samples)} images for {self.trainer.world_size} processes: use fewer."
                 )
             samples = samples[self.trainer.global_rank :: self.trainer.world_size]
-        data = EvalSamples(self.dataset, samples, EvalTransform(self.image_size))
+        data = EvalSamples(self.dataset, samples)
         return _Loader(data, batch_size=self.eval_batch_size, **self._options())
 
     def _options(self) -> dict[str, Any]:
@@ -159,19 +176,18 @@ class TrainSamples(Dataset[Item]):
 
 
 class EvalSamples(Dataset[Item]):
-    """Whole samples."""
+    """Whole samples as they were read."""
 
-    def __init__(self, dataset: SegmentationDataset, samples: Sequence[Sample], transform: EvalTransform) -> None:
+    def __init__(self, dataset: SegmentationDataset, samples: Sequence[Sample]) -> None:
         self.dataset = dataset
         self.samples = samples
-        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Item:
-        image, label = self.transform(*self.dataset.read(self.samples[index]))
-        return {"image": image, "label": label, "name": self.samples[index].name}
+        image, label = self.dataset.read(self.samples[index])
+        return {"image": image.as_subclass(Tensor), "label": label.as_subclass(Tensor), "name": self.samples[index].name}
 
 
 def collate(items: list[Item]) -> Item:

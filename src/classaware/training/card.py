@@ -1,7 +1,7 @@
 """What a checkpoint says about its network, and how to have the network again from it."""
 
 from argparse import ArgumentError
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class NetworkCard:
         ignore_index: label of pixels without a class.
         image_size: (height, width) to which images are brought first, or None for their own.
         dataset: the data set that it was trained on, as in the configuration.
+        inference: arguments of :class:`classaware.evaluation.Inference` with which it was validated, but for the size.
+        training: what a result is to be compared by: seed, steps, batch and crop size, source of the weights, versions.
     """
 
     network: dict[str, Any]
@@ -34,6 +36,8 @@ class NetworkCard:
     ignore_index: int
     image_size: list[int] | None
     dataset: dict[str, Any]
+    inference: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     def size(self, given: tuple[int, int] | None) -> tuple[int, int] | None:
         """The image size to evaluate with: the one given, or that of the training."""

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from classaware.errors import InputError
-from classaware.evaluation import ConfusionMatrix, predict_labels, scores
+from classaware.evaluation import ConfusionMatrix, Inference, scores
 from classaware.models import Segmenter
 from classaware.regularization import ClassAwareRegularization
 from classaware.training.affinity import Affinity
@@ -41,6 +41,7 @@ class SegmentationTask(pl.LightningModule):
         affinity_weight: of CPNet's affinity loss.
         affinity: its form, ``published`` or ``released``.
         rival: another loss on the tap to compare CAR with: ``PixelContrast`` or ``CenterLoss``.
+        inference: how it is validated; the default is the whole image at its own size.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SegmentationTask(pl.LightningModule):
         affinity_weight: float = 1.0,
         affinity: Affinity = "published",
         rival: RivalFactory | None = None,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__()
         _check_range(
@@ -84,6 +86,7 @@ class SegmentationTask(pl.LightningModule):
         self.power = power
         self.warmup_steps = warmup_steps
         self.card: NetworkCard | None = None
+        self.inference = inference or Inference()
         self.val_confusion = ConfusionMatrix(network.num_classes, regularizer.ignore_index)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -113,10 +116,10 @@ class SegmentationTask(pl.LightningModule):
                 )
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Whole images, compared with the labels at the labels' own size."""
+        """Images of the loader, uint8 at their own size, compared with the labels at the labels' own size."""
         labels = batch["label"]
-        output = self.network(batch["image"].contiguous(memory_format=torch.channels_last))
-        self.val_confusion.update(predict_labels(output.logits, (labels.shape[-2], labels.shape[-1])), labels)
+        prediction = self.inference.predict(self.network, batch["image"], (labels.shape[-2], labels.shape[-1]))
+        self.val_confusion.update(prediction, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log mIoU and pixel accuracy over the whole set."""

@@ -1,0 +1,92 @@
+"""Figure of a comparison: the mIoU of every run, and the difference of every class with its interval."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from classaware.errors import InputError
+from classaware.insight.plots import _canvas, _frozen, _short
+
+_BETTER, _WORSE, _UNSURE = "#0072B2", "#D55E00", "#8c8c8c"
+_SIDES = ("#0072B2", "#000000")
+_LONGEST = 60  # classes in one column
+
+Difference = tuple[str, float, tuple[float, float] | None]
+
+
+def comparison_figure(differences: Sequence[Difference], sides: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw classes sorted by their difference, in as many columns as are needed, over the runs' mIoU.
+
+    A class is drawn in color if its interval does not hold zero.
+
+    Args:
+        differences: (class, difference, 95 % interval or None), fractions; classes that have no difference are left
+            out by the caller.
+        sides: name -> mIoU of its runs, fractions; two of them.
+
+    Raises:
+        InputError: nothing to draw.
+    """
+    if not differences or len(sides) != 2:
+        raise InputError("There is no difference to draw. Give at least one class with an IoU on both sides.")
+    ranked = sorted(differences, key=lambda item: (-item[1], item[0]))
+    columns = math.ceil(len(ranked) / _LONGEST)
+    rows = math.ceil(len(ranked) / columns)
+    height = 0.17 * rows + 0.6
+    figure = _canvas(width=max(6.0, 4.4 * columns), height=height + 1.7)
+    grid = figure.add_gridspec(2, columns, height_ratios=(1.0, height))
+    _draw_runs(figure.add_subplot(grid[0, :]), sides)
+    values = [100 * value for _, x, interval in ranked for value in (x, *(interval or ()))]
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.06 * (high - low) or 1.0
+    for column in range(columns):
+        axis = figure.add_subplot(grid[1, column])
+        _draw_classes(axis, ranked[column * rows : (column + 1) * rows], rows)
+        axis.set_xlim(low - room, high + room)
+    names = [_line(name) for name in sides]
+    label = figure.supxlabel(f"IoU of {names[0]} minus {names[1]}, points, with 95 % over images", fontsize=9)
+    label.set_parse_math(False)
+    return _frozen(figure)
+
+
+def _draw_runs(axis: Axes, sides: Mapping[str, Sequence[float]]) -> None:
+    for row, (values, color) in enumerate(zip(sides.values(), _SIDES, strict=True)):
+        points = [100 * value for value in values]
+        axis.plot(points, [row] * len(points), "o", color=color, ms=5, alpha=0.6, mew=0)
+        mean = sum(points) / len(points)
+        axis.plot([mean], [row], "|", color=color, ms=14, mew=1.8)
+        axis.annotate(
+            f"{mean:.2f}", (mean, row), (0, 10), textcoords="offset points", ha="center", fontsize=8, color=color
+        )
+    axis.set_yticks(range(2), [_line(name) for name in sides], fontsize=9, parse_math=False)
+    axis.set_ylim(1.6, -0.8)
+    axis.margins(x=0.1)
+    axis.set_title("mIoU of each run and mean, %", fontsize=9, loc="left")
+    _dress(axis)
+
+
+def _draw_classes(axis: Axes, ranked: Sequence[Difference], rows: int) -> None:
+    for row, (_, difference, interval) in enumerate(ranked):
+        sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
+        color = (_BETTER if difference > 0 else _WORSE) if sure else _UNSURE
+        if interval is not None:
+            axis.plot([100 * interval[0], 100 * interval[1]], [row, row], color=color, lw=1.3, solid_capstyle="butt")
+        axis.plot([100 * difference], [row], "o", color=color, ms=3.6, mew=0)
+    axis.axvline(0, color="#404040", lw=0.8, zorder=0)
+    axis.set_yticks(range(len(ranked)), [_line(name) for name, _, _ in ranked], fontsize=7.5, parse_math=False)
+    axis.set_ylim(rows - 0.4, -0.6)
+    _dress(axis)
+
+
+def _line(name: str) -> str:
+    return _short(" ".join(name.split()))
+
+
+def _dress(axis: Axes) -> None:
+    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color="#e5e5e5", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)

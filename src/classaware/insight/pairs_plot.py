@@ -1,0 +1,55 @@
+"""The co-occurrence of classes as a picture."""
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from classaware.data.pairs import PairCounts
+from classaware.errors import InputError
+
+_ABSENT = "#d9d9d9"
+
+
+def pairs_figure(pairs: PairCounts) -> Figure:
+    """Draw how often the column's class occurs in images that hold the row's.
+
+    The scale is a square root, because rare pairs matter. The figure grows, so that 171 names can be read.
+
+    Args:
+        pairs: as ``count_pairs`` returns it.
+
+    Raises:
+        InputError: no class.
+    """
+    size = len(pairs.class_names)
+    if size == 0:
+        raise InputError("there is no class to draw: give a data set with classes.")
+    share_KK = pairs.conditional()
+    np.fill_diagonal(share_KK, np.nan)  # always 1, and says nothing
+    side = min(26.0, max(2.8, 0.2 * size))
+    names = [_short(name) for name in pairs.class_names]
+    room = 0.09 * max(map(len, names))
+    figure = Figure(figsize=(side + room + 1.2, side + room + 0.9), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    colors = matplotlib.colormaps["viridis"].with_extremes(bad=_ABSENT)
+    picture = axes.imshow(share_KK, cmap=colors, norm=PowerNorm(0.5, vmin=0.0, vmax=1.0), interpolation="nearest")
+    font = min(8.5, 72 * side / size * 0.75)
+    axes.set_xticks(range(size), names, rotation=90, fontsize=font, parse_math=False)
+    axes.set_yticks(range(size), names, fontsize=font, parse_math=False)
+    axes.tick_params(length=0)
+    if size > 30:  # so that the eye keeps to its row
+        axes.set_xticks(np.arange(-0.5, size), minor=True)
+        axes.set_yticks(np.arange(-0.5, size), minor=True)
+        axes.grid(which="minor", color="white", linewidth=0.15)
+        axes.tick_params(which="minor", length=0)
+    axes.set_xlabel("also hold this class")
+    axes.set_ylabel("images with this class")
+    axes.set_title(f"{pairs.images} images (gray: the class itself, or absent)", fontsize=10, loc="left")
+    figure.colorbar(picture, ax=axes, label="share of images", shrink=0.8, aspect=30)
+    return figure
+
+
+def _short(name: str) -> str:
+    # A long name would take all room from the picture; the CSV has it in full.
+    return name if len(name) <= 32 else f"{name[:31]}…"

@@ -1,0 +1,79 @@
+"""Resizing with aligned corners, of a whole map or of a window of the result alone.
+
+Output i of ``size`` reads position i·(n − 1)/(size − 1) of n, so that the corners' pixels lie on each other (TensorFlow
+1's ``align_corners``, which the authors use everywhere). A window costs what its own pixels cost, however large the
+whole result would be: training crops and tiles of large images are made this way.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from classaware.regularization.labels import nearest_indices
+
+
+class Window(NamedTuple):
+    """A part of a map: rows ``top`` to ``top + height``, columns ``left`` to ``left + width``."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def resize_window(x: Tensor, size: tuple[int, int], window: Window | None = None) -> Tensor:
+    """Bilinear with aligned corners.
+
+    Args:
+        x: (..., H, W), uint8 or floating.
+        size: (height, width) of the whole result.
+        window: the part of it that is wanted; None: all.
+
+    Returns:
+        float32 (..., window.height, window.width); ``resize(x, size)`` cut to the window, up to rounding.
+    """
+    window = window or Window(0, 0, *size)
+    if size == tuple(x.shape[-2:]):
+        return _cut(x, window).float()
+    if window == (0, 0, *size):
+        flat = x.reshape(1, -1, *x.shape[-2:]).float()
+        return F.interpolate(flat, size, mode="bilinear", align_corners=True).reshape(*x.shape[:-2], *size)
+    first, columns = _neighbors(x.shape[-1], size[1], window.left, window.width, x.device)
+    top, rows = _neighbors(x.shape[-2], size[0], window.top, window.height, x.device)
+    needed = Window(top, first, int(rows.upper[-1]) + 1, int(columns.upper[-1]) + 1)
+    x = _cut(x, needed).float()
+    x = torch.lerp(x.index_select(-1, columns.lower), x.index_select(-1, columns.upper), columns.weight)
+    return torch.lerp(x.index_select(-2, rows.lower), x.index_select(-2, rows.upper), rows.weight.unsqueeze(-1))
+
+
+def resize_label_window(label: Tensor, size: tuple[int, int], window: Window | None = None) -> Tensor:
+    """Nearest with aligned corners: integer (H, W) to the window of its resized form, of the same type."""
+    window = window or Window(0, 0, *size)
+    rows = nearest_indices(label.shape[0], size[0], label.device)[window.top : window.top + window.height]
+    columns = nearest_indices(label.shape[1], size[1], label.device)[window.left : window.left + window.width]
+    return label[rows[:, None], columns]
+
+
+class _Neighbors(NamedTuple):
+    """Of every position: the source pixels around it and the weight of the upper one."""
+
+    lower: Tensor
+    upper: Tensor
+    weight: Tensor
+
+
+def _neighbors(size_in: int, size_out: int, start: int, count: int, device: torch.device) -> tuple[int, _Neighbors]:
+    """The first source pixel that is needed, and the neighbors counted from it."""
+    # Integers decide which pixels: a float position just below a pixel would name the wrong one.
+    i, steps = torch.arange(start, start + count, device=device) * (size_in - 1), max(size_out - 1, 1)
+    lower = i // steps
+    weight = ((i - lower * steps).double() / steps).float()
+    upper = (lower + 1).clamp(max=size_in - 1)
+    first = int(lower[0])
+    return first, _Neighbors(lower - first, upper - first, weight)
+
+
+def _cut(x: Tensor, window: Window) -> Tensor:
+    return x[..., window.top : window.top + window.height, window.left : window.left + window.width]
