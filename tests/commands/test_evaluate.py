@@ -57,7 +57,7 @@ def test_numbers_equal_a_loop_over_pixels_of_the_unfolded_network(
     assert numbers["mean_iou"] == pytest.approx(sum(iou) / 3, abs=close / 100 + 1e-12)
     right = sum(confusion[label][label] for label in range(3))
     assert numbers["pixel_accuracy"] == pytest.approx(right / total, abs=close / total + 1e-12)
-    assert (numbers["split"], numbers["images"]) == ("test", 3)
+    assert (numbers["data"]["split"], numbers["data"]["images"]) == ("test", 3)
     assert f"mIoU {100 * numbers['mean_iou']:.2f}" in result.out
 
 
@@ -69,7 +69,7 @@ def test_batches_and_other_sizes(command: Callable[..., Any], car_run: Path, tmp
         assert command("evaluate", car_run / "best.ckpt", *options, *more).status == 0
         numbers.append(json.loads(path.read_text()))
     assert [n["mean_iou"] for n in numbers[:2]] == pytest.approx([numbers[0]["mean_iou"]] * 2, abs=0.01)
-    assert numbers[2]["image_size"] == [24, 32]
+    assert numbers[2]["inference"]["image_size"] == [24, 32]
     pixels = [[row["pixels"] for row in n["classes"]] for n in numbers]
     assert pixels[0] == pixels[1] == pixels[2]
 
@@ -83,6 +83,14 @@ def test_batches_and_other_sizes(command: Callable[..., Any], car_run: Path, tmp
         (["--batch_size", "0"], "batch_size=0"),
         (["--image_size", "[0,5]"], "image_size=[0, 5]"),
         (["--image_size", "[1,2,3]"], "image_size"),
+        (["--pad_size", "[5]"], "pad_size"),
+        (["--window", "[9,9]", "--stride", "[9,10]"], "stride=[9, 10]"),
+        (["--stride", "[9,9]"], "stride=[9, 9] needs a window"),
+        (["--scales", "[]"], "scales=()"),
+        (["--scales", "[1,-1]"], "scales=[1.0, -1.0]"),
+        (["--average", "labels"], "average"),
+        (["--flip", "perhaps"], "flip"),
+        (["--boundary", "perhaps"], "boundary"),
         (["--device", "abacus"], "'abacus'"),
         (["--dataset", "Nope"], "Nope"),
         (["--dataset", "FolderDataset"], "root"),

@@ -16,11 +16,19 @@ from classaware.evaluation import confusion_matrix, scores
 from classaware.training import load_network
 
 
+WAYS: dict[str, list[str]] = {
+    "as trained": [],
+    "whole, multi-scale": ["--pad_size", "[65,65]", "--scales", "[0.5,1.0,1.5]", "--flip", "true"],
+    "sliding": ["--window", "[33,33]", "--stride", "[20,11]", "--average", "probabilities"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_masks_are_evaluates_predictions(
-    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path, way: str
 ) -> None:
     checkpoint = car_run / "last.ckpt"
-    result = command("predict", checkpoint, folder / "images", "--output", tmp_path / "out")
+    result = command("predict", checkpoint, folder / "images", "--output", tmp_path / "out", *WAYS[way])
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines()[-1] == str(tmp_path / "out")
     confusion = torch.zeros(3, 3, dtype=torch.int64)
@@ -28,7 +36,8 @@ def test_masks_are_evaluates_predictions(
         guess = np.array(Image.open(tmp_path / "out" / "masks" / "test" / path.name)).astype(np.int64)
         truth = np.array(Image.open(path)).astype(np.int64)
         confusion += confusion_matrix(torch.from_numpy(guess)[None], torch.from_numpy(truth)[None], 3, 255)
-    assert command("evaluate", checkpoint, "--json", tmp_path / "s.json", "--num_workers", 0).status == 0
+    evaluated = ["--json", tmp_path / "s.json", "--num_workers", 0, "--boundary", "false"]
+    assert command("evaluate", checkpoint, *evaluated, *WAYS[way]).status == 0
     numbers = json.loads((tmp_path / "s.json").read_text())
     ours = scores(confusion, ["sky", "road", "car"]).to_dict()
     assert ours == {name: numbers[name] for name in ours}
@@ -110,6 +119,7 @@ def test_names_of_results(tmp_path: Path) -> None:
         (["--alpha", "2"], "alpha=2.0"),
         (["--alpha", "x"], "alpha"),
         (["--image_size", "[0,5]"], "image_size=[0, 5]"),
+        (["--stride", "[5,5]"], "stride=[5, 5]"),
         (["--overlays", "maybe"], "overlays"),
         (["--device", "abacus"], "'abacus'"),
         (["--no_such_option"], "--no_such_option"),

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classaware.data import FolderDataset
-from classaware.data.check import Report, check
-from classaware.data.inspection import Histogram, count_values
+from classaware.data.checking.check import Report, check
+from classaware.data.checking.inspection import Histogram, count_values
 from classaware.data.manifest import COLUMNS, FileRow, Manifest, file_sha256
 
 SIZE = (40, 48)

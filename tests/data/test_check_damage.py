@@ -14,7 +14,7 @@ from PIL import Image
 
 from classaware.commands.main import main
 from classaware.data import FolderDataset
-from classaware.data.check import Report, check
+from classaware.data.checking.check import Report, check
 from classaware.errors import InputError
 
 NAMES = {"train": ("a", "b", "c"), "val": ("d", "e")}

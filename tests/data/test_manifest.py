@@ -110,10 +110,11 @@ def test_files(tmp_path: Path) -> None:
         read_files(tmp_path)
 
 
+HEAD = ",".join(COLUMNS).encode()
+
+
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"split,name\n", b"\xff", b",".join(c.encode() for c in COLUMNS) + b"\na,b,c\n"]
-    + [b",".join(c.encode() for c in COLUMNS) + b"\na,b,c.png,one,1,1,x,1,x\n"],
+    "content", [b"", b"split,name\n", b"\xff", HEAD + b"\na,b,c\n", HEAD + b"\na,b,c.png,one,1,1,x,1,x\n"]
 )
 def test_damaged_files(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "files.csv").write_bytes(content)

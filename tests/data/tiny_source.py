@@ -40,6 +40,8 @@ class Tiny(Source):
 
     def label(self, original: Original) -> NDArray[np.uint8]:
         time.sleep(float(os.environ.get("TINY_SECONDS", "0")))
+        if original.name == "deadly":
+            os._exit(9)  # as if killed for want of memory
         if original.label is None:
             raise InputError(f"{original.name} has no label.")
         values = np.array(Image.open(BytesIO(original.label.read())))

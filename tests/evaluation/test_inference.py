@@ -1,10 +1,16 @@
+"""From logits to labels, the default way of inference, and what is refused."""
+
+import re
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classaware.errors import InputError
-from classaware.evaluation import predict_labels, resize_logits
+from classaware.evaluation.inference import Inference, predict_labels, resize_logits
+from classaware.models import Backbone, FCNHead, Segmenter
 
 
 def by_loop(plane: list[list[float]], height: int, width: int) -> list[list[float]]:
@@ -64,8 +70,100 @@ def test_only_one_image_is_resized_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     assert seen == [1, 1, 1]
 
 
-def test_bad_input_is_named() -> None:
+def test_bad_logits_are_named() -> None:
     with pytest.raises(InputError, match=r"\(2, 4, 4\)"):
         resize_logits(torch.zeros(2, 4, 4), (8, 8))
     with pytest.raises(InputError, match=r"\(0, 8\)"):
         resize_logits(torch.zeros(1, 2, 4, 4), (0, 8))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("size", [(50, 70), (37, 90)])
+def test_the_default_is_the_network_and_one_resizing_to_the_bit(size: tuple[int, int], channels_last: bool) -> None:
+    torch.manual_seed(0)
+    network = Segmenter(Backbone("test_resnet"), lambda channels: FCNHead(channels, 8), 5).eval()
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randint(0, 256, (2, 3, 50, 70), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = network(images.float() / 255).logits
+        plain = Inference().predict(lambda x: network(x).logits, images, size)
+    expected = torch.nn.functional.interpolate(logits, size, mode="bilinear", align_corners=True).argmax(1)
+    assert torch.equal(Inference().predict(network, images, size), expected)
+    assert torch.equal(Inference().predict(network, images.float() / 255, size), expected)
+    assert torch.equal(plain, expected)
+    assert expected.unique().numel() > 1
+
+
+def test_half_precision_logits_are_resized_in_float32() -> None:
+    logits = torch.randn(1, 4, 5, 6, generator=torch.Generator().manual_seed(0)).half()
+    images = torch.zeros(1, 3, 40, 48, dtype=torch.uint8)
+    for arguments in ({}, {"flip": True}, {"window": (40, 48)}):
+        half = Inference(**arguments).predict(lambda x: logits, images, (40, 48))
+        full = Inference(**arguments).predict(lambda x: logits.float(), images, (40, 48))
+        assert torch.equal(half, full)
+
+
+def test_nothing_is_tracked_for_gradients() -> None:
+    network = torch.nn.Conv2d(3, 2, 8, stride=8)
+    labels = Inference(window=(16, 16)).predict(network, torch.zeros(1, 3, 20, 20), (20, 20))
+    assert not labels.requires_grad
+    assert network.weight.grad is None
+
+
+def test_arguments_make_the_same_again() -> None:
+    way = Inference((20, 30), (40, 50), (9, 13), None, "probabilities", (0.5, 1), True)
+    assert way.arguments["stride"] == [6, 8]
+    assert Inference(**way.arguments).arguments == way.arguments
+    assert Inference(**Inference().arguments).arguments == Inference().arguments
+    assert Inference().arguments["stride"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"image_size": (0, 5)}, "image_size=[0, 5]"),
+        ({"image_size": (5,)}, "image_size=[5]"),
+        ({"pad_size": (5, -1)}, "pad_size=[5, -1]"),
+        ({"pad_size": 513}, "pad_size=513"),
+        ({"window": (0, 0)}, "window=[0, 0]"),
+        ({"window": (1.5, 2)}, "window=[1.5, 2]"),
+        ({"window": "513"}, "window=513"),
+        ({"stride": (5, 5)}, "stride=[5, 5] needs a window"),
+        ({"window": (8, 8), "stride": (8, 9)}, "stride=[8, 9] leaves gaps"),
+        ({"window": (8, 8), "stride": (0, 8)}, "stride=[0, 8]"),
+        ({"average": "labels"}, "average='labels'"),
+        ({"scales": ()}, "scales=()"),
+        ({"scales": (1, 0)}, "scales=[1, 0]"),
+        ({"scales": (float("nan"),)}, "scales=[nan]"),
+        ({"scales": (float("inf"),)}, "scales=[inf]"),
+        ({"scales": 1.0}, "scales=1.0"),
+        ({"flip": "yes"}, "flip='yes'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=re.escape(named)):
+        Inference(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 5), (1, 4, 5, 5), (1, 3, 0, 5)])
+def test_bad_images_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=re.escape(str(shape))):
+        Inference().predict(lambda x: x, torch.zeros(shape), (5, 5))
+
+
+def test_a_bad_size_and_bad_logits_are_named() -> None:
+    with pytest.raises(InputError, match=r"\(5, 0\)"):
+        Inference().predict(lambda x: x, torch.zeros(1, 3, 5, 5), (5, 0))
+    with pytest.raises(InputError, match=r"logits of shape \(3, 5\)"):
+        Inference().predict(lambda x: x[0, :, 0], torch.zeros(1, 3, 5, 5), (5, 5))
+    with pytest.raises(InputError, match=r"logits of shape \(1, 3, 5, 5\)"):
+        Inference(window=(5, 5)).predict(lambda x: x[:1], torch.zeros(2, 3, 5, 5), (5, 5))
+
+
+def test_a_full_device_is_one_clear_error() -> None:
+    def full(x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(InputError, match=r"\(1, 3, 5, 6\): give a window"):
+        Inference().predict(full, torch.zeros(1, 3, 5, 6), (5, 6))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from classaware.errors import InputError
 from classaware.insight.comparison_plot import Difference, comparison_figure
-from classaware.insight.plots import figure_to_png
+from classaware.insight.figures import figure_to_png
 
 SIDES = {"with $CAR$": (0.5, 0.52), "_plain": (0.47,)}
 FEW: list[Difference] = [

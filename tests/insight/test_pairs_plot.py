@@ -7,8 +7,8 @@ import pytest
 
 from classaware.data.pairs import PairCounts
 from classaware.errors import InputError
+from classaware.insight.figures import figure_to_png
 from classaware.insight.pairs_plot import pairs_figure
-from classaware.insight.plots import figure_to_png
 
 
 def pairs(size: int, names: tuple[str, ...] | None = None) -> PairCounts:

@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
 def write_comparison(folder: Path, result: Comparison) -> list[Path]:
     """Write the three files; returns their paths."""
     from classaware.insight.comparison_plot import comparison_figure  # slow to import, and the terminal goes without
-    from classaware.insight.plots import figure_to_png
+    from classaware.insight.figures import figure_to_png
 
     paths = [folder / f"comparison.{kind}" for kind in ("md", "json", "png")]
     differences = [(row.name, row.difference, row.interval) for row in result.classes if row.difference is not None]

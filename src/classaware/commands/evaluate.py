@@ -1,26 +1,49 @@
 """``classaware evaluate``: scores of a checkpoint on a data set."""
 
+from argparse import ArgumentError
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from jsonargparse import ArgumentParser
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import track
 
-from classaware import __version__
-from classaware.commands.inference import add_inference_arguments, pick_device
+from classaware.commands.evaluation_text import describe
+from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
 from classaware.data import SegmentationData, SegmentationDataset
+from classaware.data.module import EvalSamples
 from classaware.errors import InputError
-from classaware.evaluation import evaluate, scores
-from classaware.files import write_json
-from classaware.training.card import build_dataset, load_network
+from classaware.evaluation import Inference
+from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
+from classaware.evaluation.record import EvaluationRecord, write_csv, write_record
+from classaware.evaluation.runner import Counts, evaluate
+from classaware.models import Segmenter
+from classaware.provenance import commit, sha256, versions
+from classaware.training.card import NetworkCard, build_dataset, load_network, read_checkpoint
+
+
+class Evaluation(NamedTuple):
+    """Everything that one evaluation needs."""
+
+    network: Segmenter
+    card: NetworkCard
+    dataset: SegmentationDataset
+    arguments: dict[str, Any]  # of the data set
+    inference: Inference
+    device: torch.device
 
 
 def build_parser() -> ArgumentParser:
-    """Checkpoint, data set and where the numbers go."""
+    """Checkpoint, data set, way of inference, and where the numbers go."""
     parser = ArgumentParser(
         prog="classaware evaluate",
-        description="mIoU, per-class IoU and pixel accuracy of a checkpoint, predictions at the labels' own size.",
+        description="Scores of a checkpoint, predictions at the labels' own size. What is not given of inference is as in "
+        "the validation of the training. 'torchrun --nproc-per-node N -m classaware evaluate ...' shares the images "
+        "among N processes.",
         exit_on_error=False,
     )
     add_inference_arguments(parser)
@@ -28,42 +51,117 @@ def build_parser() -> ArgumentParser:
         "--dataset", type=SegmentationDataset, default=None, help="default: the one that it was trained on"
     )
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
+    parser.add_argument("--boundary", type=bool, default=True, help="measure boundary IoU too")
     parser.add_argument("--batch_size", type=int, default=1, help="above 1 all images must have one size")
     parser.add_argument("--num_workers", type=int, default=2, help="processes that read images")
-    parser.add_argument("--json", type=Path | None, default=None, help="file for the numbers")
+    parser.add_argument("--json", type=Path | None, default=None, help="file for everything that compares results")
+    parser.add_argument("--csv", type=Path | None, default=None, help="file for the scores of every class")
     return parser
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Evaluate and print the table."""
-    parser = build_parser()
-    config = parser.parse_args(arguments)
+    """Evaluate, print the table, write what is asked for; of several processes one speaks for all."""
+    try:
+        parser = build_parser()
+        config = parser.parse_args(arguments)
+        device = pick_device(config.device)
+        with processes(device.type) as who:
+            if device.type == "cuda" and who.size > 1 and device.index is None:
+                device = torch.device("cuda", local_rank())
+                torch.cuda.set_device(device)
+            evaluation = together(lambda: _prepare(parser, config, device))
+            counts = _measure(evaluation, config, who)
+            if who.rank == 0:
+                _report(evaluation, config, counts)
+    except (InputError, ArgumentError, OSError):
+        if speaks():
+            raise
+        raise SystemExit(2) from None
+
+
+def _prepare(parser: ArgumentParser, config: Namespace, device: torch.device) -> Evaluation:
     network, card = load_network(config.checkpoint)
     given = parser.instantiate(config).dataset
     dataset = build_dataset(card.dataset) if given is None else given
+    arguments = card.dataset if given is None else config.dataset.as_dict()
     if dataset.num_classes != network.num_classes:
         raise InputError(
             f"the network predicts {network.num_classes} classes, the data set has {dataset.num_classes}: "
             "evaluate on a data set with the classes of the training."
         )
-    image_size = card.size(config.image_size)
-    data = SegmentationData(
-        dataset, eval_batch_size=config.batch_size, image_size=image_size, num_workers=config.num_workers
-    )
-    loader = data.eval_dataloader(config.split)
-    confusion = evaluate(
-        network.fold(), track(loader, f"evaluating {config.split}"), dataset.ignore_index, pick_device(config.device)
-    )
-    result = scores(confusion, dataset.class_names)
-    Console().print(result.table())
-    if config.json is not None:
-        about = {
-            "checkpoint": str(config.checkpoint),
+    return Evaluation(network.fold(), card, dataset, arguments, build_inference(config, card), device)
+
+
+def _measure(evaluation: Evaluation, config: Namespace, who: Processes) -> Counts:
+    """The counts of all processes."""
+
+    def load() -> Any:
+        data = SegmentationData(evaluation.dataset, eval_batch_size=config.batch_size, num_workers=config.num_workers)
+        loader = data.eval_dataloader(config.split)
+        assert isinstance(loader.dataset, EvalSamples)
+        loader.dataset.samples = loader.dataset.samples[who.rank :: who.size]
+        return loader
+
+    loader = together(load)
+    batches = track(loader, f"evaluating {config.split}", disable=who.rank > 0)
+    ignore_index = evaluation.dataset.ignore_index
+    return evaluate(evaluation.network, batches, ignore_index, evaluation.inference, evaluation.device, config.boundary)
+
+
+def _report(evaluation: Evaluation, config: Namespace, counts: Counts) -> None:
+    record = _record(evaluation, config, counts)
+    console = Console()
+    console.print(record.scores.table())
+    console.print(describe(record), soft_wrap=True, markup=False, highlight=False)
+    for path, write in ((config.json, write_record), (config.csv, write_csv)):
+        if path is not None:
+            write(path, record)
+            print(path)
+
+
+def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> EvaluationRecord:
+    dataset, card = evaluation.dataset, evaluation.card
+    manifest = getattr(dataset, "manifest", None)
+    labeled = int(counts.confusion.sum())
+    scales = evaluation.inference.scales
+    return EvaluationRecord(
+        class_names=tuple(dataset.class_names),
+        confusion=counts.confusion.numpy(),
+        names=tuple(counts.per_image),
+        counts=np.stack(list(counts.per_image.values())),
+        data={
+            "name": manifest.title if manifest else type(dataset).__name__,
+            "dataset": _plain(evaluation.arguments),
             "split": config.split,
-            "images": len(dataset.samples(config.split)),
-            "image_size": image_size and list(image_size),
-            "scale": "single, no flip",
-            "classaware": __version__,
-        }
-        write_json(config.json, about | result.to_dict())
-        print(config.json)
+            "images": len(counts.per_image),
+            "published_images": manifest.expected.get(config.split) if manifest else None,
+            "num_classes": dataset.num_classes,
+            "ignored_share": counts.ignored / max(counts.ignored + labeled, 1),
+            "manifest": manifest.files_sha256 if manifest else None,
+        },
+        inference=evaluation.inference.arguments | {"scale": "single" if len(scales) == 1 else "multi"},
+        checkpoint={
+            "path": str(config.checkpoint),
+            "sha256": sha256(config.checkpoint),
+            "step": read_checkpoint(config.checkpoint).get("global_step"),
+        },
+        training=card.training | {"network": card.network},
+        versions=versions(),
+        commit=commit(),
+        device=_name(evaluation.device),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        boundary=None if counts.boundary is None else counts.boundary.numpy(),
+    )
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _plain(value: Any) -> Any:
+    """Paths and tuples, also in lists and dictionaries, to strings and lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,18 +1,41 @@
 """What the commands that run a trained network have in common."""
 
+from argparse import SUPPRESS
+from inspect import signature
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from classaware.errors import InputError
+from classaware.evaluation import Inference
+from classaware.training.card import NetworkCard
+
+_OPTIONS = tuple(signature(Inference).parameters)
 
 
 def add_inference_arguments(parser: ArgumentParser) -> None:
-    """Which network, at which size, where."""
+    """Which network, where, and how images become label maps."""
     parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
-    parser.add_argument("--image_size", type=tuple[int, int] | None, default=None, help="default: as in training")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, ...; auto: cuda where there is one")
+    parser.add_class_arguments(Inference, instantiate=False)
+    # What is not given is as in the training; null is a value like any other.
+    parser.set_defaults(dict.fromkeys(_OPTIONS, SUPPRESS))
+
+
+def build_inference(config: Namespace, card: NetworkCard) -> Inference:
+    """As the network was validated, but for what ``config`` gives."""
+    given = {name: config[name] for name in _OPTIONS if name in config}
+    known = {"image_size": card.image_size, **card.inference}
+    if "window" in given:
+        known.pop("stride", None)  # belongs to the other window
+    unknown = sorted(set(known) - set(_OPTIONS))
+    if unknown:
+        raise InputError(
+            f"checkpoint {config.checkpoint} was validated with {', '.join(unknown)}, which this version of classaware "
+            "does not know: use the version that wrote it."
+        )
+    return Inference(**(known | given))
 
 
 def pick_device(name: str) -> torch.device:

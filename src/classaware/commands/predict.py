@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from classaware.commands.inference import add_inference_arguments, pick_device
-from classaware.data import IMAGE_SUFFIXES, EvalTransform, read_image
+from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
+from classaware.data import IMAGE_SUFFIXES, read_image
 from classaware.errors import InputError
-from classaware.evaluation import predict_labels
+from classaware.evaluation import Inference
 from classaware.files import write_atomically
 from classaware.insight import overlay, png_bytes
 from classaware.models import Segmenter
@@ -25,7 +25,8 @@ def build_parser() -> ArgumentParser:
     """Checkpoint, images and where the results go."""
     parser = ArgumentParser(
         prog="classaware predict",
-        description="Write an index mask (PNG with the class colors as palette) and an overlay for every image.",
+        description="Write an index mask (PNG with the class colors as palette) and an overlay for every image. "
+        "What is not given of inference is as in the validation of the training.",
         exit_on_error=False,
     )
     add_inference_arguments(parser)
@@ -43,12 +44,12 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"alpha={config.alpha}: must be in [0, 1].")
     images = name_results(config.images)
     network, card = load_network(config.checkpoint)
-    image_size = card.size(config.image_size)
+    inference = build_inference(config, card)
     device = pick_device(config.device)
     folded = network.fold().to(device)
     for name, path in track(images.items(), "predicting"):
         image = np.ascontiguousarray(read_image(path).permute(1, 2, 0).numpy())
-        label = predict_image(folded, image, image_size, device)
+        label = predict_image(folded, image, inference, device)
         write_atomically(config.output / "masks" / f"{name}.png", _index_png(label, card))
         if config.overlays:
             picture = png_bytes(overlay(image, label, card.palette, config.alpha))
@@ -57,15 +58,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def predict_image(
-    network: Segmenter, image: NDArray[np.uint8], image_size: tuple[int, int] | None, device: torch.device
+    network: Segmenter, image: NDArray[np.uint8], inference: Inference, device: torch.device
 ) -> NDArray[np.uint16]:
-    """Classes (H, W) of an image (H, W, 3) at its own size; the network sees it at ``image_size`` if that is given."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)
-    height, width = pixels.shape[-2:]
-    prepared, _ = EvalTransform(image_size)(pixels, torch.zeros(height, width, dtype=torch.int64))
-    with torch.inference_mode():
-        logits = network(prepared.unsqueeze(0).to(device)).logits
-        return predict_labels(logits, (height, width))[0].cpu().numpy().astype(np.uint16)
+    """Classes (H, W) of an image (H, W, 3) at its own size."""
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
+    labels = inference.predict(network, pixels, (image.shape[0], image.shape[1]))
+    return labels[0].cpu().numpy().astype(np.uint16)
 
 
 def name_results(paths: Sequence[Path]) -> dict[str, Path]:

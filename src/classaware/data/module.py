@@ -187,7 +187,8 @@ class EvalSamples(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         image, label = self.dataset.read(self.samples[index])
-        return {"image": image.as_subclass(Tensor), "label": label.as_subclass(Tensor), "name": self.samples[index].name}
+        image, label = image.as_subclass(Tensor), label.as_subclass(Tensor)
+        return {"image": image, "label": label, "name": self.samples[index].name}
 
 
 def collate(items: list[Item]) -> Item:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from classaware.data.checking.inspection import count_values
 from classaware.data.dataset import Sample, SegmentationDataset
-from classaware.data.inspection import count_values
 from classaware.data.parallel import Progress, in_parallel
 from classaware.data.reading import read_mask
 from classaware.errors import InputError

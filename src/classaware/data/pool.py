@@ -3,12 +3,15 @@
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 
 from classaware.data.conversion import Conversion
 from classaware.data.manifest import FileRow
@@ -32,14 +35,14 @@ def convert_all(
     if workers == 1 or len(originals) <= _CHUNK:
         yield from map(conversion, originals)
         return
-    # Forked processes would inherit the locks of threads that they do not have.
-    context = get_context("spawn")
+    context = _context()
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, _start, (stop,))
     pending: deque[Future[list[FileRow | str]]] = deque()
     try:
         for begin in range(0, len(originals), _CHUNK):
-            pending.append(pool.submit(_convert, conversion, originals[begin : begin + _CHUNK]))
+            with _deaf():
+                pending.append(pool.submit(_convert, conversion, originals[begin : begin + _CHUNK]))
             if len(pending) >= workers * _AHEAD:
                 yield from pending.popleft().result()
         while pending:
@@ -52,6 +55,38 @@ def convert_all(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """Not "fork", whose children inherit the locks of threads that they do not have; the imports are done once."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes begun in here never hear the keyboard, not even while they import; this one hears it afterwards.
+
+    Interrupted while it begins one, the pool would not know of it.
+    """
+    heard: list[tuple[int, FrameType | None]] = []
+    handler = None
+    if current_thread() is main_thread():
+        handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
+    masks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+    try:
+        yield
+    finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if heard and callable(handler):
+            handler(*heard[0])
 
 
 def _start(stop: Event) -> None:

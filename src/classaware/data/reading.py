@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 def read_image(path: Path) -> torch.Tensor:
     """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped."""
     with _open(path, path) as picture:
-        if picture.mode.startswith("I"):  # the conversion to RGB would cut all values at 255
+        if picture.mode.startswith(("I", "F")):  # the conversion to RGB would cut all values at 255
             raise InputError(f"{path} is a gray picture of 16 or 32 bits ({picture.mode}): convert it to 8 bits.")
         return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
 
@@ -56,6 +56,10 @@ def _indices(picture: Image.Image, file: Path | io.BytesIO, name: Path | str) ->
         raise InputError(
             f"{name} is a color picture ({picture.mode}), not an index mask: write the class numbers as an 8-bit "
             "gray or palette PNG."
+        )
+    if picture.format == "JPEG":
+        raise InputError(
+            f"{name} is a JPEG, which changes the class numbers: write them anew as an 8-bit gray or palette PNG."
         )
     if picture.mode == "L" and picture.format == "PNG" and _bit_depth(file) < 8:
         raise InputError(

@@ -155,9 +155,7 @@ class Inference:
             return predict_labels(_whole(network, canvas, views[0]), size)
         return label_map(MeanMap([self._scores(network, canvas, view, size) for view in views]))
 
-    def _scores(
-        self, network: Callable[[Tensor], Any], canvas: Canvas, view: View, size: tuple[int, int]
-    ) -> ScoreMap:
+    def _scores(self, network: Callable[[Tensor], Any], canvas: Canvas, view: View, size: tuple[int, int]) -> ScoreMap:
         """Of one view, at the label's size."""
         scores: ScoreMap
         if self.window is None and self.average == "logits":
@@ -189,7 +187,13 @@ def _whole(network: Callable[[Tensor], Any], canvas: Canvas, view: View) -> Tens
 
 
 def _logits(network: Callable[[Tensor], Any], images: Tensor) -> Tensor:
-    output = network(images)
+    try:
+        output = network(images)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"The device's memory is full with images of shape {tuple(images.shape)}: give a window, or a smaller one, "
+            "or fewer images at once."
+        ) from error
     logits = cast(Tensor, getattr(output, "logits", output))
     if logits.ndim != 4 or logits.shape[0] != images.shape[0]:
         raise InputError(

@@ -4,7 +4,8 @@ A score map says how large it is and gives any band of its rows. Maps are put up
 average, then a resizing, then a mean over scales), and nothing is computed before a band is asked for: what is in
 memory at once is a band of every map, whatever the image's height.
 
-Bands are asked for from the top down. How an image is cut into bands changes no bit of the scores.
+Bands are asked for from the top down. How an image is cut into bands changes no bit of averaged logits, and of
+averaged probabilities at most the last one (softmax rounds differently at the end of what it is given).
 """
 
 from collections.abc import Callable, Sequence

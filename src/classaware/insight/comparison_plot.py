@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classaware.errors import InputError
-from classaware.insight.plots import _canvas, _frozen, _short
+from classaware.insight.figures import canvas, frozen, short_name
 
 _BETTER, _WORSE, _UNSURE = "#0072B2", "#D55E00", "#8c8c8c"
 _SIDES = ("#0072B2", "#000000")
@@ -35,7 +35,7 @@ def comparison_figure(differences: Sequence[Difference], sides: Mapping[str, Seq
     columns = math.ceil(len(ranked) / _LONGEST)
     rows = math.ceil(len(ranked) / columns)
     height = 0.17 * rows + 0.6
-    figure = _canvas(width=max(6.0, 4.4 * columns), height=height + 1.7)
+    figure = canvas(width=max(6.0, 4.4 * columns), height=height + 1.7)
     grid = figure.add_gridspec(2, columns, height_ratios=(1.0, height))
     _draw_runs(figure.add_subplot(grid[0, :]), sides)
     values = [100 * value for _, x, interval in ranked for value in (x, *(interval or ()))]
@@ -48,7 +48,7 @@ def comparison_figure(differences: Sequence[Difference], sides: Mapping[str, Seq
     names = [_line(name) for name in sides]
     label = figure.supxlabel(f"IoU of {names[0]} minus {names[1]}, points, with 95 % over images", fontsize=9)
     label.set_parse_math(False)
-    return _frozen(figure)
+    return frozen(figure)
 
 
 def _draw_runs(axis: Axes, sides: Mapping[str, Sequence[float]]) -> None:
@@ -81,7 +81,7 @@ def _draw_classes(axis: Axes, ranked: Sequence[Difference], rows: int) -> None:
 
 
 def _line(name: str) -> str:
-    return _short(" ".join(name.split()))
+    return short_name(" ".join(name.split()))
 
 
 def _dress(axis: Axes) -> None:

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import ArrayLike
 
 from classaware.insight.dependency import mean_dependency
-from classaware.insight.plots import Curve, curves_figure, dependency_figure, figure_to_svg
+from classaware.insight.figures import figure_to_svg
+from classaware.insight.plots import Curve, curves_figure, dependency_figure
 from classaware.insight.report import Figure
 
 

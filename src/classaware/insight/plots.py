@@ -1,29 +1,22 @@
-"""Figures: class-dependency maps and training curves.
+"""Figures: class-dependency maps and training curves."""
 
-Made with matplotlib's objects, never with pyplot, so there is no global state and no window; the files hold no date and
-no version, so the same numbers give the same bytes.
-"""
-
-import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from classaware.errors import InputError
+from classaware.insight.figures import ABSENT, canvas, frozen, short_name
 
 # Okabe and Ito's colors, which remain apart for color-blind readers; the dashes help in gray print.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-_ABSENT = "#d9d9d9"
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -44,17 +37,17 @@ def dependency_figure(maps: Mapping[str, ArrayLike], class_names: Sequence[str])
     if not squares:
         raise InputError("There is no dependency map to draw. Give at least one.")
     side = min(14.0, max(2.6, 0.19 * len(class_names)))
-    names = [_short(name) for name in class_names]
+    names = [short_name(name) for name in class_names]
     room = 0.08 * max(map(len, names))
-    figure = _canvas(width=len(squares) * (side + 0.3) + room + 1.5, height=side + room + 1.0)
+    figure = canvas(width=len(squares) * (side + 0.3) + room + 1.5, height=side + room + 1.0)
     axes = figure.subplots(1, len(squares), squeeze=False, sharey=True)[0]
     top = max((float(np.nanmax(s)) for s in squares.values() if not np.isnan(s).all()), default=1.0)
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
-    colors = matplotlib.colormaps["viridis"].with_extremes(bad=_ABSENT)
+    colors = matplotlib.colormaps["viridis"].with_extremes(bad=ABSENT)
     font = min(8.5, 72 * side / len(class_names) * 0.8)
     for axis, (name, square) in zip(axes, squares.items(), strict=True):
         picture = axis.imshow(np.ma.masked_invalid(square), cmap=colors, norm=norm, interpolation="nearest")
-        axis.set_title(_short(name), fontsize=11, parse_math=False)
+        axis.set_title(short_name(name), fontsize=11, parse_math=False)
         ticks = range(len(names))
         axis.set_xticks(ticks, names, rotation=90, fontsize=font, parse_math=False)
         axis.set_yticks(ticks, names, fontsize=font, parse_math=False)
@@ -62,7 +55,7 @@ def dependency_figure(maps: Mapping[str, ArrayLike], class_names: Sequence[str])
         axis.set_xlabel("on this class")
     axes[0].set_ylabel("dependency of this class")
     figure.colorbar(picture, ax=list(axes), label="similarity of class centers (Eq. 4)", shrink=0.8)
-    return _frozen(figure)
+    return frozen(figure)
 
 
 def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
@@ -80,7 +73,7 @@ def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
         raise InputError("There is no curve to draw. Give at least one quantity with one network.")
     columns = 2 if len(curves) == 4 else min(3, len(curves))
     rows = math.ceil(len(curves) / columns)
-    figure = _canvas(width=3.6 * columns + 0.4, height=2.5 * rows + 0.4 + 0.2 * math.ceil(len(networks) / columns))
+    figure = canvas(width=3.6 * columns + 0.4, height=2.5 * rows + 0.4 + 0.2 * math.ceil(len(networks) / columns))
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     looks = {
         network: Line2D([], [], color=_COLORS[i % len(_COLORS)], ls=_DASHES[i % len(_DASHES)], lw=1.6)
@@ -90,11 +83,11 @@ def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
         _panel(axis, quantity, lines, looks)
     for axis in axes[len(curves) :]:
         axis.remove()
-    names = [_short(network) for network in networks]
+    names = [short_name(network) for network in networks]
     legend = figure.legend(list(looks.values()), names, loc="outside upper center", ncols=columns, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return _frozen(figure)
+    return frozen(figure)
 
 
 def _panel(axis: Axes, quantity: str, lines: Mapping[str, Curve], looks: Mapping[str, Line2D]) -> None:
@@ -108,48 +101,12 @@ def _panel(axis: Axes, quantity: str, lines: Mapping[str, Curve], looks: Mapping
         marker = "o" if len(steps) <= 12 else ""
         y = np.where(np.isfinite(values), values, np.nan)
         axis.plot(np.asarray(steps), y, color=look.get_color(), ls=look.get_linestyle(), lw=1.6, marker=marker, ms=3.5)
-    axis.set_title(_short(quantity), fontsize=10, loc="left", parse_math=False)
+    axis.set_title(short_name(quantity), fontsize=10, loc="left", parse_math=False)
     axis.set_xlabel("step", fontsize=9)
     axis.tick_params(labelsize=8)
     axis.grid(color="#e5e5e5", linewidth=0.7)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def figure_to_svg(figure: Figure) -> bytes:
-    """Return the figure as SVG; letters are drawn as paths, so it looks the same everywhere."""
-    with matplotlib.rc_context({"svg.hashsalt": "classaware", "svg.fonttype": "path"}):
-        return _save(figure, "svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-
-
-def figure_to_png(figure: Figure, dpi: float = 150) -> bytes:
-    """Return the figure as PNG."""
-    return _save(figure, "png", dpi=dpi, metadata={"Software": None})
-
-
-def _save(figure: Figure, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, bbox_inches="tight", pad_inches=0.1, **options)
-    return buffer.getvalue()
-
-
-def _canvas(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _frozen(figure: Figure) -> Figure:
-    # Constrained layout moves a little with every drawing; laid out once, all files of a figure are the same.
-    for _ in range(3):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    return figure
-
-
-def _short(name: str) -> str:
-    # A long name would take all room from the picture; the report's tables and captions have it in full.
-    return name if len(name) <= 32 else f"{name[:31]}…"
 
 
 def _square(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:

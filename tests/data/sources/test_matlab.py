@@ -109,6 +109,17 @@ def test_cut_and_changed_files_are_one_clear_error(path: Path, compressed: bool,
 
 
 def test_a_huge_map_is_refused_before_it_is_made(path: Path) -> None:
-    scipy.io.savemat(path, {"S": np.zeros((19_000, 9_500), dtype=np.uint8)}, do_compression=True)
-    with pytest.raises(InputError, match=r"of shape \(19000, 9500\) .* is no label map"):
+    scipy.io.savemat(path, {"S": MAP})
+    whole = path.read_bytes()
+    assert whole.count(struct.pack("<ii", *MAP.shape)) == 1
+    path.write_bytes(whole.replace(struct.pack("<ii", *MAP.shape), struct.pack("<ii", 20_000, 10_000)))
+    with pytest.raises(InputError, match=r"of shape \(20000, 10000\) .* is no label map"):
+        read_map(entry(path), "S")
+
+
+def test_a_bomb_is_not_blown_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scipy.io.savemat(path, {"S": np.zeros((300, 300), dtype=np.uint8)}, do_compression=True)
+    assert read_map(entry(path), "S").shape == (300, 300)
+    monkeypatch.setattr("classaware.data.sources.matlab._LARGEST", 80_000)
+    with pytest.raises(InputError, match="more than 80000 bytes"):
         read_map(entry(path), "S")

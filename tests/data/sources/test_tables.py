@@ -1,5 +1,6 @@
 """The tables of names, numbers and colors against what the publishers say of them."""
 
+import pickle
 import re
 
 import pytest
@@ -36,6 +37,12 @@ def test_every_source_is_complete(name: str) -> None:
     assert source.download.endswith(".")
     assert source.license
     assert source.reference
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_can_be_sent_to_other_processes(name: str) -> None:
+    copy = pickle.loads(pickle.dumps(SOURCES[name]))
+    assert (copy.name, copy.class_names) == (name, SOURCES[name].class_names)
 
 
 def test_sources_are_those_of_the_table() -> None:

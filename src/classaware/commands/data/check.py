@@ -8,8 +8,8 @@ from jsonargparse import ArgumentParser
 from rich.table import Table
 
 from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
-from classaware.data.check import Report, check
-from classaware.data.findings import Finding
+from classaware.data.checking.check import Report, check
+from classaware.data.checking.findings import Finding
 from classaware.files import write_json
 
 _FILES_SHOWN = 3

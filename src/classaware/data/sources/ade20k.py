@@ -53,7 +53,7 @@ class Ade20K(Source):
         "challenge 2016, benchmark data). Give the zip as it is, or unpacked. The full ADE20K with its thousands of "
         "classes is another download and is not read."
     )
-    license = "images: for non-commercial research and education; annotations: BSD 3-clause (MIT CSAIL's terms)"
+    license = "MIT CSAIL's own terms, on the download's page: images for non-commercial research and education"
     reference = "Zhou, Zhao, Puig, Fidler, Barriuso, Torralba: Scene Parsing through ADE20K Dataset, CVPR 2017"
 
     def find(self, tree: Tree) -> Layout:

@@ -138,7 +138,7 @@ def _head(part: tuple[int, memoryview], order: str) -> _Array:
         raise ValueError("a variable without class or shape")
     flag: int = flags[0].item()
     kind = flag & 0xFF if not flag & _COMPLEX else 0
-    return _Array(bytes(text).decode("ascii"), kind, tuple(lengths), elements)
+    return _Array(bytes(text).decode("latin-1"), kind, tuple(lengths), elements)
 
 
 def _whole(part: tuple[int, memoryview], order: str) -> tuple[int, memoryview]:

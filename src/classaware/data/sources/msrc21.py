@@ -54,7 +54,7 @@ class Msrc21(Source):
         "Jamie Shotton, http://jamie.shotton.org/work/data/TextonBoostSplits.zip. Give the two zips as they are, in "
         "one folder or one by one, or unpacked."
     )
-    license = "Microsoft Research's own terms: non-commercial research"
+    license = "Microsoft Research's own terms, which come with the download: for research"
     reference = (
         "Shotton, Winn, Rother, Criminisi: TextonBoost: Joint Appearance, Shape and Context Modeling for Multi-Class "
         "Object Recognition and Segmentation, ECCV 2006"

@@ -68,7 +68,7 @@ class PascalContext(Source):
         "first page. Give the files as they are, in one folder or one by one, or unpacked; or a folder with "
         "images/X.jpg, labels/X.png (0 = none, 1 to 59), train.txt and val.txt."
     )
-    license = "images: the terms of Flickr; annotations: free for research"
+    license = "images: the terms of Flickr; annotations: the publishers' own terms, for research"
     reference = (
         "Mottaghi, Chen, Liu, Cho, Lee, Fidler, Urtasun, Yuille: The Role of Context for Object Detection and "
         "Semantic Segmentation in the Wild, CVPR 2014"

@@ -44,7 +44,7 @@ class Voc2012(Source):
         "(http://www.cs.berkeley.edu/~bharath2/codes/SBD/download.html), or a folder SegmentationClassAug of ready "
         "PNG masks. Give the archives as they are, in one folder or one by one, or unpacked."
     )
-    license = "images: the terms of Flickr; annotations of VOC and SBD: free for research"
+    license = "images: the terms of Flickr; annotations of VOC and SBD: the publishers' own terms, for research"
     reference = (
         "Everingham, Eslami, Van Gool, Williams, Winn, Zisserman: The PASCAL Visual Object Classes Challenge: A "
         "Retrospective, IJCV 2015; Hariharan, Arbelaez, Bourdev, Maji, Malik: Semantic Contours from Inverse "

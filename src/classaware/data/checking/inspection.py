@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from classaware.data.checking.diagnosis import diagnose
+from classaware.data.checking.findings import Finding
 from classaware.data.dataset import Sample, SegmentationDataset
-from classaware.data.diagnosis import diagnose
-from classaware.data.findings import Finding
 from classaware.data.reading import read_image, read_mask
 from classaware.data.shared import digest
 

@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from classaware import __version__
+from classaware.data.checking.findings import Finding, Severity
+from classaware.data.checking.inspection import Inspection, Inspector
+from classaware.data.checking.overview import (
+    absent_classes,
+    is_training,
+    repeated_images,
+    repeated_names,
+    values_outside,
+)
+from classaware.data.checking.prepared import differences
+from classaware.data.checking.tally import Tally
+from classaware.data.checking.walking import walk
 from classaware.data.dataset import SegmentationDataset, read_class_names
-from classaware.data.findings import Finding, Severity
 from classaware.data.folder import FolderDataset
-from classaware.data.inspection import Inspection, Inspector
 from classaware.data.open import open_dataset, split_folders
-from classaware.data.overview import absent_classes, is_training, repeated_images, repeated_names, values_outside
 from classaware.data.parallel import Progress, in_parallel
-from classaware.data.prepared import differences
-from classaware.data.tally import Tally
-from classaware.data.walking import walk
 from classaware.errors import InputError
 
 

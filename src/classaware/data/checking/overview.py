@@ -6,10 +6,10 @@ from itertools import combinations
 from pathlib import Path
 
 from classaware.data.camvid import CamVid
+from classaware.data.checking.findings import Finding, Severity
+from classaware.data.checking.inspection import Inspection
+from classaware.data.checking.tally import Tally
 from classaware.data.dataset import SegmentationDataset
-from classaware.data.findings import Finding, Severity
-from classaware.data.inspection import Inspection
-from classaware.data.tally import Tally
 
 _ERROR: Severity = "error"
 _WARNING: Severity = "warning"

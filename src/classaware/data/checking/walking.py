@@ -5,8 +5,8 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from classaware.data.checking.findings import Finding
 from classaware.data.dataset import Sample
-from classaware.data.findings import Finding
 from classaware.data.open import SplitFolders
 from classaware.data.reading import IMAGE_SUFFIXES
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from PIL import Image
 
-from classaware.data.findings import Finding
+from classaware.data.checking.findings import Finding
 from classaware.errors import InputError
 
 Role = Literal["image", "mask"]

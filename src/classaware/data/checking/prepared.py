@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from classaware.data.findings import Finding
-from classaware.data.inspection import Inspection
+from classaware.data.checking.findings import Finding
+from classaware.data.checking.inspection import Inspection
 from classaware.data.manifest import Manifest, read_files
 
 _ANEW = "Prepare the data set anew, or measure nothing that is to be compared with it."

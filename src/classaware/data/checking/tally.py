@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classaware.data.inspection import Inspection, Size
+from classaware.data.checking.inspection import Inspection, Size
 
 
 @dataclass(eq=False)
