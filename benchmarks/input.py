@@ -78,26 +78,23 @@ def make_pairs(folder: Path, count: int) -> None:
         (folder / kind / "train").mkdir(parents=True)
     (folder / "classes.txt").write_text("".join(f"class {i}\n" for i in range(59)))
     for i in range(count):
-        picture = sum(
-            np.asarray(
-                Image.fromarray(random.integers(0, 256, (HEIGHT // step + 1, WIDTH // step + 1, 3), dtype=np.uint8)).resize(
-                    (WIDTH, HEIGHT), Image.Resampling.BICUBIC
-                ),
-                dtype=np.float32,
-            )
-            * weight
-            for step, weight in ((60, 0.6), (12, 0.25), (3, 0.15))
-        )
+        picture = sum(weight * noise(random, step) for step, weight in ((60, 0.6), (12, 0.25), (3, 0.15)))
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"images/train/{i:05d}.jpg", quality=90)
         regions = Image.fromarray(random.integers(0, 59, (5, 6), dtype=np.uint8))
         regions.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST).save(folder / f"masks/train/{i:05d}.png")
+
+
+def noise(random: np.random.Generator, step: int) -> NDArray[np.float32]:
+    """Colors that change smoothly over ``step`` pixels, (HEIGHT, WIDTH, 3) in 0 to 255."""
+    coarse = random.integers(0, 256, (HEIGHT // step + 1, WIDTH // step + 1, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def loader(dataset: FolderDataset, workers: int) -> DataLoader[Any]:
     """This project's training input."""
     data = SegmentationData(dataset, batch_size=BATCH, crop_size=(CROP, CROP), num_workers=workers)
     steps = len(dataset.samples("train")) // BATCH
-    trainer = dict(max_steps=steps, accumulate_grad_batches=1, global_step=0, global_rank=0, world_size=1)
+    trainer = {"max_steps": steps, "accumulate_grad_batches": 1, "global_step": 0, "global_rank": 0, "world_size": 1}
     data.trainer = SimpleNamespace(**trainer)  # type: ignore[assignment]
     return data.train_dataloader()
 

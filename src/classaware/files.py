@@ -20,10 +20,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        raise InputError(f"cannot write {path} ({error.strerror}): choose another place.") from error
+        if isinstance(error, OSError):
+            raise InputError(f"cannot write {path} ({error.strerror}): choose another place.") from error
+        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classaware.commands.data.prepare import instructions
-from classaware.data.archives import Tree
 from classaware.data.manifest import Manifest
+from classaware.data.preparation.archives import Tree
 from classaware.data.sources import SOURCES
 from classaware.data.sources.base import Layout, Original, Source
 from classaware.errors import InputError
@@ -108,7 +108,7 @@ def test_prepared(archive: Path, command: Command, tmp_path: Path) -> None:
         (("--out", "x"), "the name of the data set is missing"),
         (("tiny", "--source", "gone.zip"), "--out is missing"),
         (("tiny", "--source", "gone.zip", "--out", "x"), "source gone.zip does not exist"),
-        (("tiny", "--source", "{archive}", "--out", "x", "--workers", "0"), "workers=0"),
+        (("tiny", "--source", "{archive}", "--out", "x", "--workers", "-1"), "workers=-1"),
         (("tiny", "--source", "{empty}", "--out", "x"), "'classaware data prepare tiny' says what to download"),
         (("tiny", "--source", "{archive}", "--out", "{empty}/a.txt"), "a.txt is no folder"),
         (("tiny", "--nonsense"), "--nonsense"),

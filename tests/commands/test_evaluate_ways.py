@@ -1,9 +1,11 @@
-"""``classaware evaluate`` in all ways of inference: the run's own, given ones, by several processes; what is written."""
+"""``classaware evaluate`` in all ways of inference, by several processes, and what it writes."""
 
 import csv
 import json
 import math
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,18 +135,22 @@ def test_nothing_is_written_where_nothing_can_be(refused: Callable[..., str], ca
     assert str(tmp_path / "file" / "s.json") in error
 
 
-def by_two(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command as a user starts it in two processes."""
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "classaware"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
-    command = [sys.executable, *start, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200", **more}
 
 
 def test_torchrun_gives_the_record_of_one_process(command: Callable[..., Any], car_run: Path, tmp_path: Path) -> None:
-    checkpoint = car_run / "last.ckpt"
-    assert command("evaluate", checkpoint, "--num_workers", 0, *MULTI, "--json", tmp_path / "1.json").status == 0
-    result = by_two("evaluate", checkpoint, "--num_workers", 0, *MULTI, "--json", tmp_path / "2.json")
+    given = ["evaluate", str(car_run / "last.ckpt"), "--num_workers", "0", *MULTI, "--json"]
+    assert command(*given, tmp_path / "1.json").status == 0
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "classaware"]
+    result = subprocess.run(
+        [*start, *given, str(tmp_path / "2.json")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment(),
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("mIoU") == 1
     assert result.stdout.count(str(tmp_path / "2.json")) == 1
@@ -155,17 +161,24 @@ def test_torchrun_gives_the_record_of_one_process(command: Callable[..., Any], c
 
 
 def test_an_error_of_several_processes_is_one_line(car_run: Path, folder: Path, tmp_path: Path) -> None:
-    """The second process reads the image that is damaged."""
-    for part in ("images", "masks"):
-        (tmp_path / "data" / part / "test").mkdir(parents=True)
-        for path in (folder / part / "test").iterdir():
-            content = path.read_bytes()
-            broken = part == "images" and path.stem == "1"
-            (tmp_path / "data" / part / "test" / path.name).write_bytes(content[:300] if broken else content)
-    (tmp_path / "data" / "classes.txt").write_text((folder / "classes.txt").read_text())
-    options = ["--dataset", "FolderDataset", "--dataset.root", tmp_path / "data", "--num_workers", 0]
-    result = by_two("evaluate", car_run / "last.ckpt", *options)
-    assert result.returncode != 0
-    ours = [line for line in result.stderr.splitlines() if "classaware evaluate: error" in line]
-    assert len(ours) == 1, result.stderr
-    assert str(tmp_path / "data" / "images" / "test" / "1.png") in ours[0]
+    """The second process reads the image that is damaged; the first says so."""
+    shutil.copytree(folder, tmp_path / "data")
+    damaged = tmp_path / "data" / "images" / "test" / "1.png"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    options = ["--dataset", "FolderDataset", "--dataset.root", str(tmp_path / "data"), "--num_workers", "0"]
+    command = [sys.executable, "-m", "classaware", "evaluate", str(car_run / "last.ckpt"), *options]
+    started = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(RANK=rank, **address)
+        )
+        for rank in ("0", "1")
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [2, 2]
+    ours = [[line for line in text.splitlines() if "error" in line] for text in errors]
+    assert [len(lines) for lines in ours] == [1, 0], errors
+    assert ours[0][0].startswith(f"classaware evaluate: error: {damaged} ")
+    assert "Traceback" not in "".join(errors)

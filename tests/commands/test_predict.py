@@ -15,7 +15,6 @@ from classaware.errors import InputError
 from classaware.evaluation import confusion_matrix, scores
 from classaware.training import load_network
 
-
 WAYS: dict[str, list[str]] = {
     "as trained": [],
     "whole, multi-scale": ["--pad_size", "[65,65]", "--scales", "[0.5,1.0,1.5]", "--flip", "true"],

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classaware.data import containers, inflation
-from classaware.data.archives import Entry, Tree
+from classaware.data.preparation import containers, inflation
+from classaware.data.preparation.archives import Entry, Tree
 from classaware.errors import InputError
 
 FILES = {"VOC/JPEGImages/a.jpg": b"picture a" * 50, "VOC/JPEGImages/b.jpg": b"", "VOC/lists/train.txt": b"a\nb\n"}

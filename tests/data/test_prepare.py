@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classaware.data.archives import Entry
 from classaware.data.folder import FolderDataset
 from classaware.data.manifest import Manifest, read_files
-from classaware.data.prepare import prepare
+from classaware.data.preparation.archives import Entry
+from classaware.data.preparation.prepare import prepare
+from classaware.data.preparation.target import check_names
 from classaware.data.sources.base import Layout, Original
-from classaware.data.target import check_names
 from classaware.errors import InputError
 
 Prepare = Callable[..., Manifest]
@@ -135,7 +135,7 @@ def test_again_does_nothing(run: Prepare, tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from classaware.data.prepare import prepare
+from classaware.data.preparation.prepare import prepare
 import tiny_source
 if __name__ == "__main__":
     prepare(tiny_source.Tiny(), [Path(sys.argv[1])], Path(sys.argv[2]), int(sys.argv[3]), lambda done, total: None)
@@ -352,8 +352,8 @@ def test_places_that_are_no_place(run: Prepare, originals: Path, tmp_path: Path)
     (tmp_path / "out/.preparing.json").write_text("{")
     with pytest.raises(InputError, match=r"\.preparing\.json cannot be read .*remove the folder"):
         run()
-    with pytest.raises(InputError, match="workers=0"):
-        run(workers=0)
+    with pytest.raises(InputError, match="workers=-1"):
+        run(workers=-1)
 
 
 def test_no_room(run: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classaware.data.archives import Tree
+from classaware.data.preparation.archives import Tree
 from classaware.data.sources.base import Layout, Original, Source
 from classaware.errors import InputError
 

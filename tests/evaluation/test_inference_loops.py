@@ -118,10 +118,7 @@ def by_loops(image: Tensor, way: Way, size: tuple[int, int]) -> Scores:
             scaled = bilinear(source, *(side if side % 2 else side + 1 for side in sides))
         for mirror in (False, True)[: 1 + way.flip]:
             seen = scaled[:, :, ::-1] if mirror else scaled
-            if way.window or way.average != "logits":
-                scores = windowed(seen, way)
-            else:
-                scores = run(seen)
+            scores = windowed(seen, way) if way.window or way.average != "logits" else run(seen)
             if mirror:
                 scores = scores[:, :, ::-1]
             if full.shape != base.shape:

@@ -41,8 +41,8 @@ def build_parser() -> ArgumentParser:
     """Checkpoint, data set, way of inference, and where the numbers go."""
     parser = ArgumentParser(
         prog="classaware evaluate",
-        description="Scores of a checkpoint, predictions at the labels' own size. What is not given of inference is as in "
-        "the validation of the training. 'torchrun --nproc-per-node N -m classaware evaluate ...' shares the images "
+        description="Scores of a checkpoint, predictions at the labels' own size. What is not given of inference is as "
+        "in the validation of the training. 'torchrun --nproc-per-node N -m classaware evaluate ...' shares the images "
         "among N processes.",
         exit_on_error=False,
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from classaware.data.dataset import Sample, SegmentationDataset, default_palette, pair_files, read_class_names
-from classaware.data.manifest import Manifest
+from classaware.data.manifest import UNFINISHED, Manifest
 from classaware.errors import InputError
 
 
@@ -22,6 +22,10 @@ class FolderDataset(SegmentationDataset):
         self.root = Path(root)
         if not self.root.is_dir():
             raise InputError(f"data folder {self.root} does not exist: give yours as data.dataset.root.")
+        if (self.root / UNFINISHED).is_file():
+            raise InputError(
+                f"{self.root} is not prepared to the end: run the same 'classaware data prepare' again, which goes on."
+            )
         self.class_names = read_class_names(self.root / "classes.txt")
         self.manifest = Manifest.read(self.root)
         if self.manifest is not None and self.manifest.class_names != self.class_names:

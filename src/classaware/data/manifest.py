@@ -14,6 +14,7 @@ from classaware.files import write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+UNFINISHED = ".preparing.json"  # in place of the manifest until all files are there
 FILES = "files.csv"
 _AGAIN = "restore it, or remove it and run 'classaware data prepare' again."
 

@@ -118,21 +118,23 @@ class SegmentationData(pl.LightningDataModule):
         return _Loader(data, batch_sampler=sampler, **self._options())
 
     def val_dataloader(self) -> DataLoader[Item]:
-        """The split to choose on."""
-        return self.eval_dataloader(self.val_split)
+        """The split to choose on; of several processes each reads its own share."""
+        trainer = self.trainer
+        if trainer is None:
+            return self.eval_dataloader(self.val_split)
+        count = len(self.dataset.samples(self.val_split))
+        if count < trainer.world_size:  # the trainer cannot do with an empty loader
+            raise InputError(
+                f"split {self.val_split!r} has {count} images for {trainer.world_size} processes: use fewer."
+            )
+        return self.eval_dataloader(self.val_split, trainer.global_rank, trainer.world_size)
 
-    def eval_dataloader(self, split: str) -> DataLoader[Item]:
-        """Every image of a split once and whole, in order; of several processes each reads its own share."""
+    def eval_dataloader(self, split: str, rank: int = 0, world_size: int = 1) -> DataLoader[Item]:
+        """Every image of a split once and whole, in order; of several processes' shares that of ``rank``."""
         samples = self.dataset.samples(split)
         if self.eval_batch_size > 1:
             check_one_size(samples, "a batch size of 1 for evaluation")
-        if self.trainer is not None and self.trainer.world_size > 1:
-            if len(samples) < self.trainer.world_size:
-                raise InputError(
-                    f"split {split!r} has {len(samples)} images for {self.trainer.world_size} processes: use fewer."
-                )
-            samples = samples[self.trainer.global_rank :: self.trainer.world_size]
-        data = EvalSamples(self.dataset, samples)
+        data = EvalSamples(self.dataset, samples[rank::world_size])
         return _Loader(data, batch_size=self.eval_batch_size, **self._options())
 
     def _options(self) -> dict[str, Any]:

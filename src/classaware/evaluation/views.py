@@ -43,7 +43,7 @@ class Canvas:
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """The authors' rule: sides times ``scale``, cut to integers and made odd, as 513 is; a scale of 1 changes nothing."""
+    """The authors' rule: sides times ``scale``, cut to integers and made odd; a scale of 1 changes nothing."""
     if scale == 1:
         return size
     height, width = (int(scale * side) for side in size)

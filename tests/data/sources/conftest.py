@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from classaware.data.archives import Tree
+from classaware.data.preparation.archives import Tree
 from classaware.data.sources import Layout, Source
 
 Files = dict[str, Any]  # content by path: text, bytes, pixels, variables of a .mat file, or a JSON object

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from classaware.data.archives import Entry
+from classaware.data.preparation.archives import Entry
 from classaware.data.sources.matlab import read_map, shapes
 from classaware.errors import InputError
 

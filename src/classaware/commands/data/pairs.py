@@ -107,8 +107,8 @@ def pairs_csv(pairs: PairCounts) -> str:
 
 
 def _picture(pairs: PairCounts, suffix: str) -> bytes:
-    from classaware.insight.pairs_plot import pairs_figure  # slow to import, and tables go without
     from classaware.insight.figures import figure_to_png, figure_to_svg
+    from classaware.insight.pairs_plot import pairs_figure  # slow to import, and tables go without
 
     figure = pairs_figure(pairs)
     return figure_to_svg(figure) if suffix == ".svg" else figure_to_png(figure)

@@ -1,6 +1,5 @@
 """``classaware data prepare``: what to download, and from there to images, masks and a manifest."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -55,8 +54,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     if config.out is None:
         raise InputError("--out is missing: give a new folder for the prepared data set.")
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    _prepare(source, config.source, config.out, workers if config.workers is None else config.workers)
+    _prepare(source, config.source, config.out, config.workers)
 
 
 def find_source(name: str) -> Source:
@@ -99,8 +97,8 @@ def _counts(expected: dict[str, int]) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in expected.items())
 
 
-def _prepare(source: Source, sources: Sequence[Path], out: Path, workers: int) -> None:
-    from classaware.data.prepare import prepare  # slow to import
+def _prepare(source: Source, sources: Sequence[Path], out: Path, workers: int | None) -> None:
+    from classaware.data.preparation.prepare import prepare  # slow to import
 
     with _bar(source.title) as (progress, begun):
         manifest = prepare(source, sources, out, workers, progress)

@@ -5,8 +5,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from classaware.data.archives import Entry, Tree
 from classaware.data.dataset import Color
+from classaware.data.preparation.archives import Entry, Tree
 
 IGNORED = 255  # in every prepared mask
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from classaware.data.archives import Entry, Tree
 from classaware.data.camvid import CamVid
+from classaware.data.preparation.archives import Entry, Tree
 from classaware.data.reading import decode_mask
 from classaware.data.sources.base import IGNORED, Layout, Original, Source
 from classaware.data.sources.files import by_name, missing, pair, place

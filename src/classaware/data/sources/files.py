@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from classaware.data.archives import Entry, Tree
+from classaware.data.preparation.archives import Entry, Tree
 from classaware.data.sources.base import Original, Source
 from classaware.errors import InputError
 

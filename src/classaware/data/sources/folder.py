@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from classaware.data.archives import Entry, Tree
 from classaware.data.dataset import default_palette
+from classaware.data.preparation.archives import Entry, Tree
 from classaware.data.reading import decode_mask
 from classaware.data.sources.base import IGNORED, Layout, Original, Source
 from classaware.data.sources.files import IMAGE, by_name, missing, one_of, pair, place, plain_name

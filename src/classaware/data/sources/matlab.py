@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classaware.data.archives import Entry
+from classaware.data.preparation.archives import Entry
 from classaware.data.sources.files import place
 from classaware.errors import InputError
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classaware.data.archives import Entry
 from classaware.data.dataset import Color
 from classaware.data.manifest import FileRow
+from classaware.data.preparation.archives import Entry
 from classaware.data.sources.base import IGNORED, Original, Source
 from classaware.errors import InputError
 from classaware.files import write_atomically

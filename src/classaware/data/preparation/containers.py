@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from classaware.data.inflation import AGAIN, inflate
+from classaware.data.preparation.inflation import AGAIN, inflate
 from classaware.errors import InputError
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from classaware.data.archives import Entry
-from classaware.data.manifest import FILES, MANIFEST, Manifest, file_sha256, iterate_files, read_json
+from classaware.data.manifest import FILES, MANIFEST, UNFINISHED, Manifest, file_sha256, iterate_files, read_json
+from classaware.data.preparation.archives import Entry
 from classaware.data.sources.base import Original
 from classaware.errors import InputError
 from classaware.files import write_atomically, write_json
 
-UNFINISHED = ".preparing.json"
 _KEYS = ("format", "name", "form", "class_names", "palette", "ignore_index")
 _KINDS = ("images", "masks")
 

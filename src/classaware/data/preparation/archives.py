@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from classaware.data import containers
-from classaware.data.containers import Packed, is_archive, list_archive, read_member
+from classaware.data.preparation import containers
+from classaware.data.preparation.containers import Packed, is_archive, list_archive, read_member
 from classaware.errors import InputError
 
 _OTHER_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")

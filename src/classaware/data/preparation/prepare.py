@@ -7,20 +7,18 @@ are. The next run verifies them and makes what is missing. ``manifest.json`` com
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import astuple, replace
 from pathlib import Path
 
 from classaware import __version__
-from classaware.data.archives import Tree
-from classaware.data.conversion import Conversion
 from classaware.data.dataset import default_palette
-from classaware.data.manifest import COLUMNS, FILES, FORMAT, Manifest, file_sha256
-from classaware.data.pool import convert_all
-from classaware.data.sources.base import IGNORED, Layout, Original, Source
-from classaware.data.target import (
-    UNFINISHED,
+from classaware.data.manifest import COLUMNS, FILES, FORMAT, UNFINISHED, Manifest, file_sha256
+from classaware.data.parallel import Progress, check_workers, in_parallel
+from classaware.data.preparation.archives import Tree
+from classaware.data.preparation.conversion import Conversion
+from classaware.data.preparation.target import (
     check_names,
     check_place,
     check_space,
@@ -30,15 +28,14 @@ from classaware.data.target import (
     remove_parts,
     survey,
 )
+from classaware.data.sources.base import IGNORED, Layout, Original, Source
 from classaware.errors import InputError
 
 _CACHE = ".archives"
 _SHOWN = 20  # failures in an error
 
-Progress = Callable[[int, int], None]
 
-
-def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int, progress: Progress) -> Manifest:
+def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int | None, progress: Progress) -> Manifest:
     """Write ``out``/images/SPLIT/NAME.jpg (or .png), masks/SPLIT/NAME.png, classes.txt, files.csv and manifest.json.
 
     JPEG and PNG images of 8 bits are kept byte by byte, after they were decoded; others become PNG. Masks are palette
@@ -48,7 +45,7 @@ def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int, pr
         source: the data set.
         sources: archives and folders as they were downloaded.
         out: a new or empty folder, or one that an earlier call left: then what is there is verified and kept.
-        workers: processes; 1 works in this one.
+        workers: processes, as :func:`in_parallel` takes them.
         progress: is told (done, all); not called where ``out`` is complete already.
 
     Raises:
@@ -56,8 +53,7 @@ def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int, pr
             something else in it, or without room; and, after all others are done, originals that cannot be used.
     """
     out = Path(out)
-    if workers < 1:
-        raise InputError(f"workers={workers}: must be at least 1.")
+    check_workers(workers)
     if not sources:
         raise InputError("no source is given: give the data set's archives or folders.")
     check_place(sources, out)
@@ -120,23 +116,21 @@ def _draft(source: Source, layout: Layout, originals: Sequence[Original]) -> Man
     )
 
 
-def _convert(conversion: Conversion, originals: Sequence[Original], workers: int, progress: Progress) -> None:
+def _convert(conversion: Conversion, originals: Sequence[Original], workers: int | None, progress: Progress) -> None:
     """All pairs and their list; the list only if all could be made."""
     total = len(originals)
     failed, failures = 0, list[str]()
     part = conversion.out / f".{FILES}.part"
-    progress(0, total)
     with part.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
-        with closing(convert_all(conversion, originals, workers)) as results:
-            for done, result in enumerate(results, 1):
+        with closing(in_parallel(conversion, originals, workers, progress)) as results:
+            for result in results:
                 if isinstance(result, str):
                     failed += 1
                     failures += [result][: _SHOWN - len(failures)]
                 else:
                     lines.writerow(astuple(result))
-                progress(done, total)
     if failed:
         raise InputError(
             f"{failed} of {total} images cannot be prepared: {' '.join(failures)} {'...' if failed > _SHOWN else ''} "
