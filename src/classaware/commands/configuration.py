@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
 
 from classaware.commands.checks import check_yaml
 from classaware.errors import InputError
@@ -25,6 +28,17 @@ def expand_recipes(arguments: Sequence[str]) -> list[str]:
         else:
             expanded.append(argument)
     return expanded
+
+
+def plain_values(value: Any) -> Any:
+    """What JSON and a checkpoint can hold: namespaces to dictionaries, tuples to lists, paths to absolute ones."""
+    if isinstance(value, Namespace):
+        return plain_values(vars(value))
+    if isinstance(value, dict):
+        return {key: plain_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(item) for item in value]
+    return str(value.absolute()) if isinstance(value, Path) else value
 
 
 def find_recipe(name: str) -> Row | Block:

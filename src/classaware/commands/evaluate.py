@@ -12,10 +12,10 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import track
 
+from classaware.commands.configuration import plain_values
 from classaware.commands.evaluation_text import describe
 from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
 from classaware.data import SegmentationData, SegmentationDataset
-from classaware.data.module import EvalSamples
 from classaware.errors import InputError
 from classaware.evaluation import Inference
 from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
@@ -95,14 +95,8 @@ def _prepare(parser: ArgumentParser, config: Namespace, device: torch.device) ->
 def _measure(evaluation: Evaluation, config: Namespace, who: Processes) -> Counts:
     """The counts of all processes."""
 
-    def load() -> Any:
-        data = SegmentationData(evaluation.dataset, eval_batch_size=config.batch_size, num_workers=config.num_workers)
-        loader = data.eval_dataloader(config.split)
-        assert isinstance(loader.dataset, EvalSamples)
-        loader.dataset.samples = loader.dataset.samples[who.rank :: who.size]
-        return loader
-
-    loader = together(load)
+    data = SegmentationData(evaluation.dataset, eval_batch_size=config.batch_size, num_workers=config.num_workers)
+    loader = together(lambda: data.eval_dataloader(config.split, who.rank, who.size))
     batches = track(loader, f"evaluating {config.split}", disable=who.rank > 0)
     ignore_index = evaluation.dataset.ignore_index
     return evaluate(evaluation.network, batches, ignore_index, evaluation.inference, evaluation.device, config.boundary)
@@ -131,7 +125,7 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
         counts=np.stack(list(counts.per_image.values())),
         data={
             "name": manifest.title if manifest else type(dataset).__name__,
-            "dataset": _plain(evaluation.arguments),
+            "dataset": plain_values(evaluation.arguments),
             "split": config.split,
             "images": len(counts.per_image),
             "published_images": manifest.expected.get(config.split) if manifest else None,
@@ -156,12 +150,3 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _plain(value: Any) -> Any:
-    """Paths and tuples, also in lists and dictionaries, to strings and lists."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from classaware.commands.checks import check_numbers
 from classaware.commands.choices import refuse_bases
-from classaware.commands.configuration import expand_recipes
+from classaware.commands.configuration import expand_recipes, plain_values
 from classaware.data import SegmentationData
 from classaware.data.shared import shared_images
 from classaware.errors import InputError
@@ -160,8 +160,8 @@ def _card(config: Namespace, data: SegmentationData) -> NetworkCard:
         palette=[list(color) for color in data.dataset.palette],
         ignore_index=data.ignore_index,
         image_size=None if data.image_size is None else list(data.image_size),
-        dataset=_plain(config.data.dataset),
-        inference=_plain(config.inference),
+        dataset=plain_values(config.data.dataset),
+        inference=plain_values(config.inference),
         training=_training(config),
     )
 
@@ -173,8 +173,8 @@ def _training(config: Namespace) -> dict[str, Any]:
         "seed": config.seed,
         "steps": trainer.max_steps,
         "batch_size": data.batch_size * (trainer.accumulate_grad_batches or 1),  # of one process
-        "crop_size": _plain(data.crop_size),
-        "image_size": _plain(data.image_size),
+        "crop_size": plain_values(data.crop_size),
+        "image_size": plain_values(data.image_size),
         "weights": str(backbone.weights or backbone.pretrained),
         "optimizer": config.training.optimizer,
         "lr": config.training.lr,
@@ -182,17 +182,6 @@ def _training(config: Namespace) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Nested namespaces, paths and tuples to dicts, strings and lists."""
-    if isinstance(value, Namespace):
-        return {key: _plain(item) for key, item in vars(value).items()}
-    if isinstance(value, Path):
-        return str(value.absolute())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _callbacks(output: Path) -> list[Callback]:
