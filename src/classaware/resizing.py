@@ -40,12 +40,10 @@ def resize_window(x: Tensor, size: tuple[int, int], window: Window | None = None
     if window == (0, 0, *size):
         flat = x.reshape(1, -1, *x.shape[-2:]).float()
         return F.interpolate(flat, size, mode="bilinear", align_corners=True).reshape(*x.shape[:-2], *size)
-    first, columns = _neighbors(x.shape[-1], size[1], window.left, window.width, x.device)
-    top, rows = _neighbors(x.shape[-2], size[0], window.top, window.height, x.device)
-    needed = Window(top, first, int(rows.upper[-1]) + 1, int(columns.upper[-1]) + 1)
-    x = _cut(x, needed).float()
-    x = torch.lerp(x.index_select(-1, columns.lower), x.index_select(-1, columns.upper), columns.weight)
-    return torch.lerp(x.index_select(-2, rows.lower), x.index_select(-2, rows.upper), rows.weight.unsqueeze(-1))
+    top, rows = neighbors(x.shape[-2], size[0], window.top, window.height)
+    left, columns = neighbors(x.shape[-1], size[1], window.left, window.width)
+    needed = Window(top, left, int(rows.upper[-1]) + 1, int(columns.upper[-1]) + 1)
+    return interpolate(_cut(x, needed).float(), rows, columns)
 
 
 def resize_label_window(label: Tensor, size: tuple[int, int], window: Window | None = None) -> Tensor:
@@ -56,23 +54,39 @@ def resize_label_window(label: Tensor, size: tuple[int, int], window: Window | N
     return label[rows[:, None], columns]
 
 
-class _Neighbors(NamedTuple):
-    """Of every position: the source pixels around it and the weight of the upper one."""
+class Neighbors(NamedTuple):
+    """Of every position of one axis: the source pixels around it and the weight of the upper one."""
 
     lower: Tensor
     upper: Tensor
     weight: Tensor
 
 
-def _neighbors(size_in: int, size_out: int, start: int, count: int, device: torch.device) -> tuple[int, _Neighbors]:
-    """The first source pixel that is needed, and the neighbors counted from it."""
+def neighbors(size_in: int, size_out: int, start: int, count: int) -> tuple[int, Neighbors]:
+    """The first source pixel that ``count`` positions from ``start`` need, and their neighbors counted from it."""
     # Integers decide which pixels: a float position just below a pixel would name the wrong one.
-    i, steps = torch.arange(start, start + count, device=device) * (size_in - 1), max(size_out - 1, 1)
+    i, steps = torch.arange(start, start + count) * (size_in - 1), max(size_out - 1, 1)
     lower = i // steps
     weight = ((i - lower * steps).double() / steps).float()
     upper = (lower + 1).clamp(max=size_in - 1)
     first = int(lower[0])
-    return first, _Neighbors(lower - first, upper - first, weight)
+    return first, Neighbors(lower - first, upper - first, weight)
+
+
+def interpolate(x: Tensor, rows: Neighbors, columns: Neighbors) -> Tensor:
+    """Float32 (..., H, W) to (..., rows, columns). A part of the positions gives the same bits as all of them."""
+    rows, columns = (Neighbors(*(part.to(x.device) for part in axis)) for axis in (rows, columns))
+    shape = (*x.shape[:-1], len(columns.weight))
+    # On the last axis gather is several times as fast as index_select.
+    x = _blend(x.gather(-1, columns.lower.expand(shape)), x.gather(-1, columns.upper.expand(shape)), columns.weight)
+    return _blend(x.index_select(-2, rows.lower), x.index_select(-2, rows.upper), rows.weight.unsqueeze(-1))
+
+
+def _blend(lower: Tensor, upper: Tensor, weight: Tensor) -> Tensor:
+    """``lower`` plus ``weight`` times the way to ``upper``, which is overwritten."""
+    # Three operations that each round by themselves: one for all (lerp) rounds differently at the end of what it is
+    # given, and parts would show.
+    return upper.sub_(lower).mul_(weight).add_(lower)
 
 
 def _cut(x: Tensor, window: Window) -> Tensor:

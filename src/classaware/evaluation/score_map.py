@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from classaware.resizing import Window, _Neighbors, _neighbors
+from classaware.resizing import Window, interpolate, neighbors
 
 # Bytes of scores at once: what the caches of a CPU hold; elsewhere enough to make many threads worth their start.
 _CPU_BYTES = 4 * 2**20
@@ -53,16 +53,9 @@ class ResizedMap:
 
     def rows(self, top: int, height: int) -> Tensor:
         """Made from those rows of the other map that lie around the band."""
-        # Positions are counted on the CPU, where reading the first and the last one waits for nothing.
-        cpu = torch.device("cpu")
-        first, rows = _neighbors(self.inner.size[0], self.size[0], top, height, cpu)
-        x = self.inner.rows(first, int(rows.upper[-1]) + 1)
-        _, columns = _neighbors(self.inner.size[1], self.size[1], 0, self.size[1], cpu)
-        rows, columns = (_Neighbors(*(part.to(x.device) for part in axis)) for axis in (rows, columns))
-        shape = (*x.shape[:-1], self.size[1])
-        # On the last axis gather is several times as fast as index_select.
-        x = _blend(x.gather(-1, columns.lower.expand(shape)), x.gather(-1, columns.upper.expand(shape)), columns.weight)
-        return _blend(x.index_select(-2, rows.lower), x.index_select(-2, rows.upper), rows.weight.unsqueeze(-1))
+        first, rows = neighbors(self.inner.size[0], self.size[0], top, height)
+        _, columns = neighbors(self.inner.size[1], self.size[1], 0, self.size[1])
+        return interpolate(self.inner.rows(first, int(rows.upper[-1]) + 1), rows, columns)
 
 
 class CutMap:
@@ -188,13 +181,6 @@ def label_map(scores: ScoreMap, band_bytes: int | None = None) -> Tensor:
         band = scores.rows(top, min(step, height - top))
         labels[:, top : top + step] = band.max(1).indices  # several times as fast as argmax
     return labels
-
-
-def _blend(lower: Tensor, upper: Tensor, weight: Tensor) -> Tensor:
-    """``lower`` plus ``weight`` times the way to ``upper``, which is overwritten."""
-    # Three operations that each round by themselves: one for all (lerp) rounds differently at the end of what it is
-    # given, and bands would show.
-    return upper.sub_(lower).mul_(weight).add_(lower)
 
 
 def _windows_over(starts: Sequence[int], window: int, first: int, count: int) -> Tensor:

@@ -39,12 +39,6 @@ class NetworkCard:
     inference: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
-    def size(self, given: tuple[int, int] | None) -> tuple[int, int] | None:
-        """The image size to evaluate with: the one given, or that of the training."""
-        if given is not None or self.image_size is None:
-            return given
-        return self.image_size[0], self.image_size[1]
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return asdict(self)
