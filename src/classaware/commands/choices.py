@@ -16,12 +16,16 @@ CHOICES = {
     "dataset": ("classaware.data", "SegmentationDataset"),
 }
 
+_EXAMPLES = {"scales": "0.75,1.0,1.25", "data.scales": "0.75,1.0,1.25", "data.scale_range": "0.5,2.0"}
+
 
 def explain(error: ArgumentError) -> str:
     """The parser's sentence, or ours where a class was to be chosen by its name."""
     given = re.search(r'"([\w.]+)".*import path string: (.+)', " ".join(str(error).split()))
     if given is None or given[1] not in CHOICES:
-        return str(error)
+        pair = re.search(r'"([\w.]*(?:size|window|stride|scales|range))"', str(error))
+        hint = f" Write it in brackets: --{pair[1]} '[{_EXAMPLES.get(pair[1], '513,513')}]'." if pair else ""
+        return f"{error}{hint}"
     return _choose(given[1], f"there is no {given[2]}")
 
 

@@ -139,7 +139,7 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
             "sha256": sha256(config.checkpoint),
             "step": read_checkpoint(config.checkpoint).get("global_step"),
         },
-        training=card.training | {"network": card.network},
+        training=card.training or {"network": card.network},
         versions=versions(),
         commit=commit(),
         device=_name(evaluation.device),

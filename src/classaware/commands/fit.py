@@ -98,7 +98,7 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
     _shorten_intervals(config.trainer)
     objects = _instantiate(parser, config)
     task = objects.task
-    task.card = _card(config, objects.data)
+    task.card = _card(config, objects.data, objects.trainer.world_size)
     check_splits(objects.data, config.allow_shared_images)
     if config.ckpt_path is not None:
         check_resumable(config.ckpt_path, task.card, task.objective, task.optimizer, config.trainer.max_steps)
@@ -150,7 +150,7 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
     return objects
 
 
-def _card(config: Namespace, data: SegmentationData) -> NetworkCard:
+def _card(config: Namespace, data: SegmentationData, processes: int) -> NetworkCard:
     network = config.network.as_dict()
     # Whoever loads the checkpoint has the trained weights and needs neither download nor file.
     network["backbone"] |= {"pretrained": "no", "weights": None}
@@ -162,23 +162,23 @@ def _card(config: Namespace, data: SegmentationData) -> NetworkCard:
         image_size=None if data.image_size is None else list(data.image_size),
         dataset=plain_values(config.data.dataset),
         inference=plain_values(config.inference),
-        training=_training(config),
+        training=_training(config, processes),
     )
 
 
-def _training(config: Namespace) -> dict[str, Any]:
-    """What results are compared by, beside the network itself."""
+def _training(config: Namespace, processes: int) -> dict[str, Any]:
+    """What results are compared by, the most asked for first, and the whole configuration."""
     backbone, data, trainer = config.network.backbone, config.data, config.trainer
+    apart = {"config", "output", "seed", "ckpt_path"}
     return {
         "seed": config.seed,
         "steps": trainer.max_steps,
-        "batch_size": data.batch_size * (trainer.accumulate_grad_batches or 1),  # of one process
+        "batch_size": data.batch_size * (trainer.accumulate_grad_batches or 1) * processes,
         "crop_size": plain_values(data.crop_size),
         "image_size": plain_values(data.image_size),
         "weights": str(backbone.weights or backbone.pretrained),
-        "optimizer": config.training.optimizer,
-        "lr": config.training.lr,
-        "precision": str(trainer.precision or "32-true"),
+        "processes": processes,
+        "configuration": {key: value for key, value in plain_values(config).items() if key not in apart},
         "versions": versions(),
         "commit": commit(),
     }

@@ -26,7 +26,8 @@ class CamVid(SegmentationDataset):
     """701 frames of driving video: 367 train, 101 val, 233 test.
 
     Args:
-        root: folder with train/X.png (or .jpg) and trainannot/X.png, likewise val and test; 11 means unlabeled.
+        root: folder with train/X.png (or .jpg) and trainannot/X.png, likewise val and test, where 11 means unlabeled;
+            or what ``classaware data prepare camvid`` made of it.
     """
 
     class_names = tuple(_CLASSES)
@@ -39,6 +40,8 @@ class CamVid(SegmentationDataset):
     def samples(self, split: str) -> list[Sample]:
         """All pairs of train, val or test."""
         self.check_split(split)
+        if (self.root / "manifest.json").is_file():
+            return pair_files(self.root / "images" / split, self.root / "masks" / split)
         return pair_files(self.root / split, self.root / f"{split}annot")
 
     def map_values(self, label: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """Images with index masks: what every data set has, and the reading of one pair with its checks."""
 
+import glob
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from classaware.data.reading import IMAGE_SUFFIXES, image_size, read_image, read
 from classaware.errors import InputError
 
 Color = tuple[int, int, int]
+_LOOK = "'classaware data check' lists all such files"
 
 
 class Sample(NamedTuple):
@@ -71,14 +73,14 @@ class SegmentationDataset:
         if image.shape[1:] != label.shape:
             raise InputError(
                 f"{sample.image} is {image.shape[1]}x{image.shape[2]} (height x width) but its mask {sample.label} is "
-                f"{label.shape[0]}x{label.shape[1]}: masks must have their image's size."
+                f"{label.shape[0]}x{label.shape[1]}: masks must have their image's size ({_LOOK})."
             )
         bad = ((label < 0) | (label >= self.num_classes)) & (label != self.ignore_index)
         if bad.any():
             raise InputError(
                 f"{sample.label} holds the value {label[bad][0]} ({int(bad.sum())} such pixels), which is neither one "
                 f"of the {self.num_classes} classes (0 to {self.num_classes - 1}) nor "
-                f"ignore_index={self.ignore_index}: correct the mask, the list of classes, or ignore_index."
+                f"ignore_index={self.ignore_index}: correct the mask, the list of classes, or ignore_index ({_LOOK})."
             )
         return tv_tensors.Image(image), tv_tensors.Mask(torch.from_numpy(label))
 
@@ -107,8 +109,11 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
     pairs = [Sample(path.stem, path, labels / f"{path.stem}.png") for path in files]
     missing = [pair for pair in pairs if not pair.label.is_file()]
     if missing:
+        first = missing[0]
+        near = next(iter(sorted(labels.glob(f"{glob.escape(first.name)}*"))), None)
+        hint = f" (there is {near.name}: a mask has its image's name and ends in .png)" if near else ""
         raise InputError(
-            f"{len(missing)} of {len(pairs)} images have no mask, first {missing[0].label} is missing: add the masks "
+            f"{len(missing)} of {len(pairs)} images have no mask, first {first.label} is missing{hint}: add the masks "
             "or remove the images."
         )
     return pairs
@@ -142,6 +147,8 @@ def default_palette(num_classes: int) -> tuple[Color, ...]:
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Line i of a text file is the name of class i; blank lines at the end are passed over."""
+    if not path.is_file():
+        raise InputError(f"class list {path} does not exist: write one name a line; line i, from 0, names value i.")
     try:
         lines: Sequence[str] = path.read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -39,7 +39,10 @@ class FolderDataset(SegmentationDataset):
         images = self.root / "images"
         self.splits = tuple(sorted(path.name for path in images.iterdir() if path.is_dir())) if images.is_dir() else ()
         if not self.splits:
-            raise InputError(f"{images} holds no folder: expected images/train, images/val, ... in {self.root}.")
+            raise InputError(
+                f"{images} holds no folder: images belong into images/train, images/val, ..., masks into masks/train, "
+                f"masks/val, ... of {self.root}."
+            )
 
     def samples(self, split: str) -> list[Sample]:
         """All pairs of one of the folders."""

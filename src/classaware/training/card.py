@@ -87,6 +87,8 @@ def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, read without executing code from it."""
+    if path.is_dir():
+        raise InputError(f"checkpoint {path} is a folder: give a file, such as {path / 'best.ckpt'}.")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist.")
     try:

@@ -12,7 +12,6 @@ from classaware.data.checking.overview import (
     absent_classes,
     is_training,
     repeated_images,
-    repeated_names,
     values_outside,
 )
 from classaware.data.checking.prepared import differences
@@ -136,7 +135,6 @@ def _overall(
             yield Finding("warning", "unusable list of prepared files", None, str(root / "files.csv"), str(error))
     yield from values_outside(dataset, seen)
     yield from repeated_images(seen)
-    yield from repeated_names(seen)
     yield from absent_classes(dataset.class_names, splits, root)
     for path in sorted((root / "masks").glob("*")):
         if path.is_dir() and path.name not in dataset.splits:

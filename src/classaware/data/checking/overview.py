@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 
 from classaware.data.camvid import CamVid
@@ -52,9 +51,20 @@ def _reason(
         if value == dataset.num_classes and not any(0 in one for one in counts):
             cure = "no mask holds 0, so the classes seem to be counted from 1. Subtract 1 from every mask."
             return "classes counted from 1", cure
+        if value == dataset.num_classes:
+            none = dataset.ignore_index
+            return "value one past the last class", (
+                f"either classes are counted from 1 and 0 means 'no class' (then write each value less 1, and {none} "
+                f"for 0), or {value} means 'no class' (then write {none}), or the list lacks a class. Look at the "
+                "masks with 'classaware data show' before you choose."
+            )
         if number >= _LARGE_SHARE * size:
             # CamVid's is part of its format.
-            give = "" if isinstance(dataset, CamVid) else f"give --ignore_index {value} (ignore_index in Python), or "
+            give = (
+                ""
+                if isinstance(dataset, CamVid)
+                else f"give --ignore_index {value} here and --data.dataset.ignore_index {value} to fit, or "
+            )
             return "unknown ignore value", (
                 f"{value} is the only such value and has {100 * number / size:.1f} % of all pixels, so it probably "
                 f"means 'no class': {give}write {dataset.ignore_index} in its place."
@@ -89,24 +99,6 @@ def repeated_images(seen: Sequence[Inspection]) -> Iterator[Finding]:
 def _apart(split: str, other: str) -> bool:
     # train and trainval, or train and train_aug, share images on purpose and are never measured on each other.
     return split != other and not (is_training(split) and is_training(other))
-
-
-def repeated_names(seen: Sequence[Inspection]) -> Iterator[Finding]:
-    """Names that occur in two splits with different images: one finding for each two splits."""
-    images: dict[str, dict[str, Inspection]] = defaultdict(dict)
-    for one in seen:
-        images[one.split][one.sample.name] = one
-    for split, other in combinations(images, 2):
-        if not _apart(split, other):
-            continue
-        first, second = images[split], images[other]
-        names = [n for n in first if n in second and first[n].image_digest != second[n].image_digest]
-        if names:
-            message = (
-                f"{len(names)} names occur both in {split} and in {other} with different images, first {names[0]}: "
-                "predictions written to one folder would overwrite each other. See that the splits are as meant."
-            )
-            yield Finding("warning", "same name in two splits", other, str(second[names[0]].sample.image), message)
 
 
 def absent_classes(class_names: Sequence[str], tallies: Sequence[Tally], root: Path) -> Iterator[Finding]:
