@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from classaware.commands.evaluation_text import describe
+from classaware.evaluation.description import describe
 from classaware.data import FolderDataset
 from classaware.evaluation.inference import Inference
 from classaware.evaluation.record import read_record
@@ -109,7 +109,7 @@ def test_the_record_says_where_it_comes_from(
     assert record.data["ignored_share"] == 4 / 48
     assert (record.data["published_images"], record.data["manifest"]) == (None, None)
     assert (record.checkpoint["step"], len(record.checkpoint["sha256"])) == (4, 64)
-    assert record.training["network"]["head"]["class_path"].endswith("FCNHead")
+    assert record.training["configuration"]["network"]["head"]["class_path"].endswith("FCNHead")
     assert record.boundary is not None
     assert record.boundary.sum() > 0
     assert record.device

@@ -19,7 +19,7 @@ def test_a_folder_with_classes(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert type(dataset) is FolderDataset
     assert dataset.ignore_index == 255
-    assert open_dataset(tmp_path, ignore_index=0).ignore_index == 0
+    assert open_dataset(tmp_path, ignore_index=7).ignore_index == 7
     assert split_folders(dataset) == {"train": (tmp_path / "images/train", tmp_path / "masks/train")}
 
 

@@ -24,7 +24,7 @@ from classaware.data.folder import FolderDataset
 from classaware.data.manifest import Manifest, read_files
 from classaware.data.preparation.archives import Entry
 from classaware.data.preparation.prepare import prepare
-from classaware.data.preparation.target import check_names
+from classaware.data.preparation.target import check_names, locked
 from classaware.data.sources.base import Layout, Original
 from classaware.errors import InputError
 
@@ -136,6 +136,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from classaware.data.preparation.prepare import prepare
+from classaware.data.preparation.target import locked
 import tiny_source
 if __name__ == "__main__":
     prepare(tiny_source.Tiny(), [Path(sys.argv[1])], Path(sys.argv[2]), int(sys.argv[3]), lambda done, total: None)
@@ -552,3 +553,19 @@ def test_row_is_of_the_manifest(run: Prepare, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was changed"):
         read_files(tmp_path / "out")
     assert run() == manifest
+
+
+def test_an_original_that_changed_is_made_anew(run: Prepare, originals: Path, tmp_path: Path) -> None:
+    run()
+    picture = next(path for path in sorted((originals / "pictures/train").iterdir()) if path.suffix == ".png")
+    pixels = np.asarray(Image.open(picture))
+    Image.fromarray(255 - pixels).save(picture)
+    manifest = run()
+    assert manifest == Manifest.read(tmp_path / "out")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out/images/train" / picture.name)), 255 - pixels)
+
+
+def test_two_at_once(run: Prepare, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(InputError, match="out is being prepared by another process"):
+        run()
+    run()

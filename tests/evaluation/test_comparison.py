@@ -2,6 +2,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -65,24 +66,25 @@ def test_pairs_follow_the_seeds_not_the_order() -> None:
     assert other.theirs.seeds == (0, 1, 2)
 
 
-@pytest.mark.parametrize("seeds", [[3, 4, 5], [0, 1, 3], [0, 0, 1]])
-def test_other_seeds_are_paired_by_order_and_it_is_said(seeds: list[int]) -> None:
+@pytest.mark.parametrize("seeds", [[3, 4, 5], [0, 1, 3], [0, 0, 1], [0, 1]])
+def test_other_seeds_are_not_paired(seeds: list[int]) -> None:
     result = compare(group(100, range(COUNT)), group(200, seeds))
-    assert result.paired_by == "order"
-    assert "paired by their order" in sentences(result)[0]
-    unknown = [replace(run, training={}) for run in group(200, range(COUNT))]
-    assert compare(group(100, range(COUNT)), unknown).paired_by == "order"
-
-
-def test_different_numbers_of_runs_are_not_paired() -> None:
-    result = compare(group(100, range(3)), group(200, range(2)))
     assert result.paired_by is None
     assert result.test.kind == "Welch"
     assert result.test.p is not None
     assert result.difference_sd is None
     assert all(row.sd is None for row in result.classes)
     assert result.run_and_image_interval is not None
-    assert "not paired" in sentences(result)[0]
+    assert sentences(result)[0].endswith("The runs are not paired: their seeds are not the same on both sides.")
+    swapped = compare(group(200, seeds), group(100, range(COUNT)))
+    assert swapped.paired_by is None
+    assert swapped.test.p == pytest.approx(result.test.p)
+
+
+def test_unknown_seeds_and_one_run_on_a_side_are_not_paired() -> None:
+    unknown = [replace(run, training={}) for run in group(200, range(COUNT))]
+    assert compare(group(100, range(COUNT)), unknown).paired_by is None
+    assert compare(unknown, unknown).paired_by is None
     alone = compare(group(100, range(3)), group(200, range(1)))
     assert alone.run_and_image_interval is None
     assert alone.test.undefined is not None
@@ -197,7 +199,10 @@ def test_settings_that_differ_are_listed_and_inference_is_loud() -> None:
     nested = [
         replace(run, training=run.training | {"versions": {"torch": "2.14"}, "network": {"head": "x"}}) for run in ours
     ]
-    assert [row.setting for row in compare(nested, ours).unequal] == ["training.versions.torch"]
+    assert [row.setting for row in compare(nested, ours).unequal] == ["network.head", "training.versions.torch"]
+    assert not any(row.method for row in compare(nested, ours).unequal)
+    assert "do not all record their whole configuration" in as_markdown(quiet)
+    assert "do not all record their whole configuration" in printed(quiet)
     assert quiet.warnings == ()
     rows = table_rows(as_markdown(quiet))
     assert rows["training.steps"] == ["700", "800"]
@@ -210,6 +215,99 @@ def test_settings_that_differ_are_listed_and_inference_is_loud() -> None:
     assert "inference.flip" in loud.warnings[0]
     assert "**Warning.**" in as_markdown(loud)
     assert "WARNING" in printed(loud)
+
+
+def configured(runs: list[EvaluationRecord], network: dict[str, Any], **parts: Any) -> list[EvaluationRecord]:
+    """The runs with a whole configuration: ``network``, what is given, and what is usual of the rest."""
+    usual: dict[str, Any] = {
+        "data": {"dataset": {"init_args": {"root": "/one"}}, "num_workers": 2, "flip": True, "crop_size": [4, 4]},
+        "network": {"head": "fcn"} | network,
+        "regularizer": None,
+        "rival": None,
+        "training": {"lr": 0.01},
+        "trainer": {"max_steps": 700},
+        "inference": {"flip": False},
+        "allow_shared_images": False,
+    }
+    return [replace(run, training=run.training | {"processes": 1, "configuration": usual | parts}) for run in runs]
+
+
+def section(markdown: str, title: str) -> str:
+    return markdown.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_method_and_the_rest_are_told_apart() -> None:
+    other_data = {"dataset": {"init_args": {"root": "/two"}}, "num_workers": 8, "flip": False, "crop_size": [4, 5]}
+    ours = configured(group(100, range(2)), {"car": True}, regularizer={"preset": "paper"}, trainer={"max_steps": 900})
+    theirs = configured(group(200, range(2)), {"car": False}, data=other_data, inference={"flip": True})
+    theirs = [replace(run, training=run.training | {"processes": 2, "steps": 1, "commit": "c"}) for run in theirs]
+    result = compare(ours, theirs)
+    assert result.configured
+    assert [row.setting for row in result.unequal if row.method] == ["network.car", "regularizer.preset"]
+    assert [row.setting for row in result.unequal if not row.method] == [
+        "data.crop_size",
+        "data.flip",
+        "fit.commit",
+        "processes",
+        "trainer.max_steps",
+    ]
+    assert result.warnings == ()  # the inference of the training's validation is not the evaluation's
+    compared, rest = (section(as_markdown(result), title) for title in ("What is compared", "What else is not equal"))
+    assert table_rows(compared) == {
+        "setting": ["first", "second"],
+        "---": ["---:", "---:"],
+        "network.car": ["True", "False"],
+        "regularizer.preset": ["paper", "none"],
+    }
+    assert table_rows(rest)["data.crop\\_size"] == ["\\[4, 4\\]", "\\[4, 5\\]"]
+    assert "network" not in rest
+    for text in (as_markdown(result), printed(result)):
+        assert "What is compared" in text
+        assert "What else is not equal" in text
+        assert "whole configuration" not in text
+
+
+def test_equal_configurations_are_said_to_be_equal() -> None:
+    ours, theirs = configured(group(100, range(2)), {}), configured(group(200, range(2)), {})
+    result = compare(ours, theirs)
+    assert result.unequal == ()
+    for text in (as_markdown(result), printed(result, 300)):
+        assert "No setting of network, regularizer, rival or training differs." in text
+        assert "Nothing else of what is recorded (data, steps, crop, weights, versions, ...)" in text
+    # One run without: only what all record is compared, and it is said.
+    mixed = compare([ours[0], group(100, [1])[0]], theirs)
+    assert not mixed.configured
+    assert [row.setting for row in mixed.unequal] == ["training.processes"]
+    assert "do not all record" in as_markdown(mixed)
+
+
+def test_data_protocol_dates_and_files_are_named(tmp_path: Path) -> None:
+    ours, theirs = group(100, range(2)), group(200, range(2))
+    ours = [replace(run, path=tmp_path / f"car{i}.json") for i, run in enumerate(ours)]
+    theirs[0] = replace(theirs[0], date="2026-11-20T23:00:00+00:00", inference=ours[0].inference | {"flip": True})
+    result = compare(ours, theirs)
+    assert result.descriptions == (
+        "Fake: 4 classes, 12 images of 'test', single scale, no flip, whole images",
+        "Fake: 4 classes, 12 images of 'test', single scale, flip, whole images",
+    )
+    assert result.evaluated == ("2026-11-20", "2026-11-22")
+    what = section(as_markdown(result), "What was evaluated")
+    for words in (*result.descriptions, "Evaluated from 2026-11-20 to 2026-11-22.", "car0.json", "car1.json"):
+        assert words in what.replace("\\", "")
+    assert "Evaluated from 2026-11-20 to 2026-11-22." in printed(result)
+    assert "Evaluated on 2026-11-22." in as_markdown(compare(ours, ours))
+    assert compare(*[[replace(run, date="") for run in side] for side in (ours, theirs)]).evaluated is None
+
+
+def test_a_protocol_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    bad = replace(fake_record(), path=tmp_path / "bad.json", inference={"scales": ["x"]})
+    with pytest.raises(InputError, match=r"bad\.json is damaged"):
+        compare([bad], [bad])
+
+
+@pytest.mark.parametrize(("count", "words"), [(2, "1 degree of freedom"), (3, "2 degrees of freedom")])
+def test_degrees_of_freedom(count: int, words: str) -> None:
+    assert f", {words}," in sentences(compare(group(100, range(count)), group(200, range(count))))[1]
 
 
 def test_one_checkpoint_twice_on_a_side_is_told() -> None:

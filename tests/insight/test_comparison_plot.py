@@ -33,8 +33,10 @@ def test_bytes_are_always_the_same() -> None:
 
 def test_sorted_colored_and_within_the_limits() -> None:
     runs, classes = comparison_figure(FEW, SIDES).axes
-    assert [text.get_text() for text in classes.get_yticklabels()] == ["_hidden", "grass", "alone", "$cow_$"]
+    assert [text.get_text() for text in classes.get_yticklabels()] == ["mean", "_hidden", "grass", "alone", "$cow_$"]
     dots = [line for line in classes.lines if line.get_marker() == "o"]
+    mean, *dots = dots
+    assert float(mean.get_xdata()[0]) == pytest.approx(4.0)
     assert [float(line.get_xdata()[0]) for line in dots] == [4.0, 1.0, 0.0, -3.0]
     assert len({line.get_color() for line in dots}) == 3  # better, worse, unsure
     assert dots[1].get_color() == dots[2].get_color()
@@ -59,7 +61,8 @@ def overlapping(figure: Figure) -> int:
 def test_every_class_is_readable(count: int) -> None:
     figure = comparison_figure(many(count), SIDES)
     labels = [text.get_text() for axis in figure.axes[1:] for text in axis.get_yticklabels()]
-    assert sorted(labels) == sorted(name for name, _, _ in many(count))
+    assert labels[0] == "mean"
+    assert sorted(labels[1:]) == sorted(name for name, _, _ in many(count))
     assert overlapping(figure) == 0
     assert len(figure.axes) == 1 + -(-count // 60)
     width, height = figure.get_size_inches()
@@ -67,6 +70,22 @@ def test_every_class_is_readable(count: int) -> None:
     assert height < 14
     limits = {axis.get_xlim() for axis in figure.axes[1:]}
     assert len(limits) == 1
+
+
+def test_the_mean_has_its_interval_and_stands_apart() -> None:
+    axis = comparison_figure(FEW, SIDES, (-0.2, -0.1)).axes[1]
+    spans = [list(line.get_xdata()) for line in axis.lines if line.get_marker() != "o"]
+    assert [-20.0, -10.0] in spans
+    assert axis.get_xlim()[0] < -20
+    steps = np.diff(axis.get_yticks())
+    assert steps[0] > 1.5
+    assert steps[1:].tolist() == [1, 1, 1]
+
+
+def test_what_is_drawn_is_said() -> None:
+    text = comparison_figure(FEW, SIDES).get_supxlabel()
+    assert "95 % interval over images for these networks (seeds not included)" in text
+    assert "colored: this interval leaves zero out" in text
 
 
 def test_names_are_no_formulas() -> None:

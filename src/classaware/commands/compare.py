@@ -25,7 +25,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluations, such as one a seed")
     parser.add_argument("--against", type=Path, nargs="+", metavar="RUN", required=True, help="what to compare them to")
-    parser.add_argument("--names", type=str, nargs=2, default=["runs", "against"], help="of the two sides, to be shown")
+    parser.add_argument("--names", type=str, nargs=2, default=["first", "second"], help="of the two sides, to be shown")
     parser.add_argument(
         "--output", type=Path | None, default=None, help="folder for comparison.md, comparison.json and comparison.png"
     )
@@ -53,7 +53,7 @@ def write_comparison(folder: Path, result: Comparison) -> list[Path]:
     paths = [folder / f"comparison.{kind}" for kind in ("md", "json", "png")]
     differences = [(row.name, row.difference, row.interval) for row in result.classes if row.difference is not None]
     sides = {side.name: side.mean_ious for side in (result.ours, result.theirs)}
-    picture = figure_to_png(comparison_figure(differences, sides))
+    picture = figure_to_png(comparison_figure(differences, sides, result.image_interval))
     write_atomically(paths[0], as_markdown(result).encode())
     write_json(paths[1], result.to_dict())
     write_atomically(paths[2], picture)

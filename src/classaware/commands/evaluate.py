@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import track
 
 from classaware.commands.configuration import plain_values
-from classaware.commands.evaluation_text import describe
 from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
 from classaware.data import SegmentationData, SegmentationDataset
 from classaware.errors import InputError
 from classaware.evaluation import Inference
+from classaware.evaluation.description import describe
 from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
 from classaware.evaluation.record import EvaluationRecord, write_csv, write_record
 from classaware.evaluation.runner import Counts, evaluate
@@ -139,7 +139,7 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
             "sha256": sha256(config.checkpoint),
             "step": read_checkpoint(config.checkpoint).get("global_step"),
         },
-        training=card.training or {"network": card.network},
+        training=card.training if "configuration" in card.training else card.training | {"network": card.network},
         versions=versions(),
         commit=commit(),
         device=_name(evaluation.device),

@@ -98,7 +98,7 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
     for folder in (images, labels):
         if not folder.is_dir():
             raise InputError(f"folder {folder} does not exist: expected images in {images} and masks in {labels}.")
-    found = (path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path))
     # Not by path: that order differs between platforms, and a.k.png would part a.jpg from a.png.
     files = sorted(found, key=lambda path: (path.stem, path.suffix))
     if not files:
@@ -117,6 +117,11 @@ def pair_files(images: Path, labels: Path) -> list[Sample]:
             "or remove the images."
         )
     return pairs
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is none of the data set's but left by a system or tool (``._x.jpg``, ``__MACOSX``)."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def check_one_size(samples: Sequence[Sample], cure: str) -> None:

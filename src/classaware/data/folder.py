@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from classaware.data.dataset import Sample, SegmentationDataset, default_palette, pair_files, read_class_names
+from classaware.data.dataset import (
+    Sample,
+    SegmentationDataset,
+    default_palette,
+    is_hidden,
+    pair_files,
+    read_class_names,
+)
 from classaware.data.manifest import UNFINISHED, Manifest
 from classaware.errors import InputError
 
@@ -36,8 +43,17 @@ class FolderDataset(SegmentationDataset):
         self.palette = self.manifest.palette if self.manifest else default_palette(self.num_classes)
         known = self.manifest.ignore_index if self.manifest else 255
         self.ignore_index = known if ignore_index is None else ignore_index
+        if 0 <= self.ignore_index < self.num_classes:
+            raise InputError(
+                f"ignore_index={self.ignore_index} is the number of a class ({self.class_names[self.ignore_index]!r}), "
+                "which would never be learned nor counted: give a value that no class has."
+            )
         images = self.root / "images"
-        self.splits = tuple(sorted(path.name for path in images.iterdir() if path.is_dir())) if images.is_dir() else ()
+        self.splits = (
+            tuple(sorted(p.name for p in images.iterdir() if p.is_dir() and not is_hidden(p)))
+            if images.is_dir()
+            else ()
+        )
         if not self.splits:
             raise InputError(
                 f"{images} holds no folder: images belong into images/train, images/val, ..., masks into masks/train, "

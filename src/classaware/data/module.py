@@ -1,6 +1,7 @@
 """A data set as the loaders that training and evaluation read."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -143,7 +144,7 @@ class SegmentationData(pl.LightningDataModule):
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": _begin_worker,
         }
 
 
@@ -173,7 +174,8 @@ class TrainSamples(Dataset[Item]):
     def __getitem__(self, place: Place) -> Item:
         index, position = place
         generator = torch.Generator().manual_seed(derive(self.seed, position) >> 1)
-        image, label = self.transform(*self.dataset.read(self.samples[index]), generator)
+        with _one_thread():
+            image, label = self.transform(*self.dataset.read(self.samples[index]), generator)
         return {"image": image, "label": label, "name": self.samples[index].name}
 
 
@@ -199,6 +201,17 @@ def collate(items: list[Item]) -> Item:
     return stacked | {"name": [item["name"] for item in items]}
 
 
-def _one_thread(worker: int) -> None:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in workers: threads round sums by their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _begin_worker(worker: int) -> None:
     """Workers share the cores with each other already."""
     torch.set_num_threads(1)

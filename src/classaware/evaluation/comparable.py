@@ -12,15 +12,28 @@ from numpy.typing import NDArray
 from classaware.errors import InputError
 from classaware.evaluation.record import EvaluationRecord
 
+# What a comparison of methods is about; everything else should be equal.
+_METHOD = ("network", "regularizer", "rival", "training")
+_INDIFFERENT = ("data.num_workers",)  # what decides no number
+
 
 @dataclass(frozen=True)
 class Unequal:
-    """A setting in which runs differ: the values on either side, one a run, and whether it decides the numbers."""
+    """A setting in which runs differ.
+
+    Attributes:
+        setting: its dotted name.
+        ours: its value in each run, None where it is not recorded or not there.
+        theirs: the same of the other side.
+        loud: it is one of the evaluation's inference, so that the numbers do not mean the same.
+        method: it is one of network, regularizer, rival or training in the recorded configurations.
+    """
 
     setting: str
     ours: tuple[Any, ...]
     theirs: tuple[Any, ...]
     loud: bool
+    method: bool
 
 
 def aligned_counts(runs: Sequence[EvaluationRecord]) -> list[NDArray[np.int64]]:
@@ -67,29 +80,68 @@ def _first_difference(one: Sequence[str], other: Sequence[str]) -> str:
     return f"number {place} is {other[place]!r} and {one[place]!r}"
 
 
+def pair_by_seed(
+    ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationRecord]
+) -> Sequence[EvaluationRecord] | None:
+    """Theirs in the order of ours by their seeds; None unless both sides have the same seeds, each once."""
+    seeds, others = ([seed_of(run) for run in side] for side in (ours, theirs))
+    if None in seeds or len(set(seeds)) < len(seeds) or len(others) != len(seeds) or set(seeds) != set(others):
+        return None
+    return [theirs[others.index(seed)] for seed in seeds]
+
+
+def seed_of(run: EvaluationRecord) -> int | None:
+    """Seed of the training, None where it is not recorded."""
+    seed = run.training.get("seed")
+    return seed if isinstance(seed, int) else None
+
+
+def all_configured(runs: Sequence[EvaluationRecord]) -> bool:
+    """Whether every run records the whole configuration of its training."""
+    return all(isinstance(run.training.get("configuration"), dict) for run in runs)
+
+
 def find_unequal(ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationRecord]) -> tuple[Unequal, ...]:
-    """Settings of data, inference, training and software that are not the same in all runs; those of inference loud."""
-    left, right = ([_settings(run) for run in side] for side in (ours, theirs))
+    """Settings of data, inference, training and software that are not the same in all runs.
+
+    They have the names of their options where all runs record the configuration of their training; else the names of
+    the record's summary, as a setting that only some runs record is no difference between them.
+    """
+    configured = all_configured([*ours, *theirs])
+    left, right = ([_settings(run, configured) for run in side] for side in (ours, theirs))
     names = sorted({name for settings in (*left, *right) for name in settings})
     found = []
     for name in names:
         rows = [tuple(settings.get(name) for settings in side) for side in (left, right)]
         if any(value != rows[0][0] for row in rows for value in row):
-            found.append(Unequal(name, rows[0], rows[1], name.startswith("inference.")))
+            method = configured and name.split(".")[0] in _METHOD
+            found.append(Unequal(name, rows[0], rows[1], name.startswith("inference."), method))
     return tuple(found)
 
 
-def _settings(run: EvaluationRecord) -> dict[str, Any]:
-    """By dotted name; without what runs differ in on purpose, the seed and the network."""
-    training = {name: value for name, value in run.training.items() if name not in ("seed", "network")}
-    parts = {
+def _settings(run: EvaluationRecord, configured: bool) -> dict[str, Any]:
+    """By dotted name; without what runs differ in on purpose, the seed."""
+    evaluation = {
         "data": {name: run.data.get(name) for name in ("name", "manifest")},
         "inference": run.inference,
-        "training": training,
         "checkpoint": {"step": run.checkpoint.get("step")},
         "versions": run.versions,
     }
-    return _flat(parts) | {"commit": run.commit, "device": run.device}
+    training = _configuration(run.training) if configured else _summary(run.training)
+    return training | _flat(evaluation) | {"commit": run.commit, "device": run.device}
+
+
+def _configuration(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of `classaware fit`, and "fit.versions.torch", "fit.commit", ... of the software it ran with."""
+    options = {name: value for name, value in training["configuration"].items() if name not in ("seed", "inference")}
+    settings = _flat(options) | {"processes": training.get("processes")}
+    settings |= _flat({"fit": {name: training.get(name) for name in ("versions", "commit")}})
+    return {name: value for name, value in settings.items() if not (name.endswith(".root") or name in _INDIFFERENT)}
+
+
+def _summary(training: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in training.items() if name not in ("seed", "network", "configuration")}
+    return _flat({"network": training.get("network"), "training": rest})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

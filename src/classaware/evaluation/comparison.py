@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from classaware.errors import InputError
-from classaware.evaluation.comparable import Unequal, aligned_counts, find_unequal, find_warnings
+from classaware.evaluation.comparable import (
+    Unequal,
+    aligned_counts,
+    all_configured,
+    find_unequal,
+    find_warnings,
+    pair_by_seed,
+    seed_of,
+)
+from classaware.evaluation.description import describe, evaluation_days
 from classaware.evaluation.record import EvaluationRecord
 from classaware.evaluation.statistics import (
     Floats,
@@ -64,7 +73,9 @@ class Comparison:
         ours: the runs.
         theirs: what they are compared against.
         images: number of images.
-        paired_by: "seed", "order" (as many runs a side, other seeds), or None (unpaired).
+        descriptions: data set, split and way of inference, see `describe`; several where runs differ.
+        evaluated: days of the first and the last evaluation, None where they are not recorded.
+        paired_by: "seed" if both sides have the same seeds, else None.
         difference: of the mean mIoU.
         difference_sd: of the pairs' differences; None without two pairs.
         test: t-test over the runs.
@@ -74,12 +85,15 @@ class Comparison:
         resamples: number of the bootstrap's resamples.
         classes: every class, in the data set's order.
         unequal: settings in which the runs differ.
+        configured: whether all runs record their training's whole configuration; if not, ``unequal`` may lack some.
         warnings: what makes the numbers incomparable or the spread too small.
     """
 
     ours: Side
     theirs: Side
     images: int
+    descriptions: tuple[str, ...]
+    evaluated: tuple[str, str] | None
     paired_by: str | None
     difference: float
     difference_sd: float | None
@@ -89,6 +103,7 @@ class Comparison:
     resamples: int
     classes: tuple[ClassDifference, ...]
     unequal: tuple[Unequal, ...]
+    configured: bool
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +114,7 @@ class Comparison:
 def compare(
     ours: Sequence[EvaluationRecord],
     theirs: Sequence[EvaluationRecord],
-    names: tuple[str, str] = ("runs", "against"),
+    names: tuple[str, str] = ("first", "second"),
     resamples: int = RESAMPLES,
 ) -> Comparison:
     """Compare evaluations of the same images; the same input gives the same numbers.
@@ -112,49 +127,38 @@ def compare(
     """
     if not ours or not theirs:
         raise InputError("There is nothing to compare. Give at least one run a side.")
-    theirs, paired_by = _pair(ours, theirs)
-    counts = aligned_counts([*ours, *theirs])
+    pairing = pair_by_seed(ours, theirs)
+    paired = pairing is not None
+    theirs = theirs if pairing is None else pairing
+    runs = [*ours, *theirs]
+    counts = aligned_counts(runs)
     sides = (_side(names[0], ours), _side(names[1], theirs))
-    pairs = None if paired_by is None else np.subtract(sides[0].mean_ious, sides[1].mean_ious).tolist()
-    test = welch_t_test if paired_by is None else paired_t_test
+    pairs = np.subtract(sides[0].mean_ious, sides[1].mean_ious).tolist() if paired else None
+    test = paired_t_test if paired else welch_t_test
     iou = resampled_iou(counts, resamples)
     means = nan_mean(iou, axis=2)
     split, images = len(ours), len(counts[0])
     several, many = min(split, len(theirs)) > 1, images > 1
     by_image = means[:split].mean(axis=0) - means[split:].mean(axis=0)
-    by_both = resampled_groups(means[:split], means[split:], paired_by is not None)
+    by_both = resampled_groups(means[:split], means[split:], paired)
     return Comparison(
         ours=sides[0],
         theirs=sides[1],
         images=images,
-        paired_by=paired_by,
+        descriptions=tuple(dict.fromkeys(map(describe, runs))),
+        evaluated=evaluation_days(runs),
+        paired_by="seed" if paired else None,
         difference=sides[0].mean - sides[1].mean,
         difference_sd=None if pairs is None else sd(pairs),
         test=test(sides[0].mean_ious, sides[1].mean_ious),
         image_interval=percentile_interval(by_image) if many else None,
         run_and_image_interval=percentile_interval(by_both) if many and several else None,
         resamples=resamples,
-        classes=_classes(ours, theirs, paired_by is not None, iou if many else np.full_like(iou, np.nan)),
+        classes=_classes(ours, theirs, paired, iou if many else np.full_like(iou, np.nan)),
         unequal=find_unequal(ours, theirs),
+        configured=all_configured(runs),
         warnings=find_warnings(ours, theirs),
     )
-
-
-def _pair(
-    ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationRecord]
-) -> tuple[Sequence[EvaluationRecord], str | None]:
-    """Theirs in the order of ours, and by what they are paired."""
-    if len(ours) != len(theirs):
-        return theirs, None
-    seeds, others = ([_seed(run) for run in side] for side in (ours, theirs))
-    if None not in seeds and len(set(seeds)) == len(seeds) and set(seeds) == set(others):
-        return [theirs[others.index(seed)] for seed in seeds], "seed"
-    return theirs, "order"
-
-
-def _seed(run: EvaluationRecord) -> int | None:
-    seed = run.training.get("seed")
-    return seed if isinstance(seed, int) else None
 
 
 def _side(name: str, runs: Sequence[EvaluationRecord]) -> Side:
@@ -162,7 +166,7 @@ def _side(name: str, runs: Sequence[EvaluationRecord]) -> Side:
     return Side(
         name=name,
         paths=tuple(str(run.path) for run in runs),
-        seeds=tuple(_seed(run) for run in runs),
+        seeds=tuple(seed_of(run) for run in runs),
         mean_ious=values,
         mean=float(np.mean(values)),
         sd=sd(values),

@@ -9,15 +9,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from classaware.evaluation.comparable import Unequal
 from classaware.evaluation.comparison import Comparison, Side
 from classaware.evaluation.statistics import Interval
 
 Rows = list[list[str]]
 
 _CLASS_INTERVALS = (
-    "The interval of a class covers other images of the same kind, for these very networks; of classes that do not "
-    "differ, one in twenty leaves zero out by chance."
+    "The interval of a class says what to expect on other images of the same kind, for these very networks (other "
+    "seeds are not in it); of classes that do not differ, one in twenty leaves zero out by chance."
 )
+_NO_METHOD = "No setting of network, regularizer, rival or training differs."
+_NOTHING_ELSE = "Nothing else of what is recorded (data, steps, crop, weights, versions, ...)."
+_NOT_CONFIGURED = "The runs do not all record their whole configuration: there may be differences that are not listed."
 
 
 def sentences(result: Comparison) -> list[str]:
@@ -25,8 +29,7 @@ def sentences(result: Comparison) -> list[str]:
     ours, theirs = result.ours.name, result.theirs.name
     pairing = {
         "seed": "The runs are paired by their seeds.",
-        "order": "The runs are paired by their order: their seeds are not known or not the same on both sides.",
-        None: "The runs are not paired: there are not as many on both sides.",
+        None: "The runs are not paired: their seeds are not the same on both sides.",
     }[result.paired_by]
     spread = "" if result.difference_sd is None else f" (sd of the pairs {_points(result.difference_sd)})"
     lines = [f"mIoU of {ours} minus {theirs}: {_signed(result.difference)} points{spread}. {pairing}"]
@@ -34,19 +37,21 @@ def sentences(result: Comparison) -> list[str]:
     if test.undefined is not None or test.p is None or test.degrees is None:
         lines.append(f"{test.kind} t-test over runs: {test.undefined}.")
     else:
+        degrees = f"{test.degrees:.3g}"
         lines.append(
-            f"{test.kind} t-test over runs: p = {_probability(test.p)}, {test.degrees:.3g} degrees of freedom, 95 % "
-            f"interval {_interval(test.interval)}. It covers trainings with other seeds, on these very images."
+            f"{test.kind} t-test over runs: p = {_probability(test.p)}, {degrees} "
+            f"degree{'' if degrees == '1' else 's'} of freedom, 95 % interval {_interval(test.interval)}. It says what "
+            "to expect of trainings with other seeds, on these very images (other images are not in it)."
         )
     lines.append(
-        f"Bootstrap over images: 95 % interval {_interval(result.image_interval)}. It covers other images of the same "
-        "kind, for these very networks."
+        f"Bootstrap over images: 95 % interval {_interval(result.image_interval)}. It says what to expect on other "
+        "images of the same kind, for these very networks (other seeds are not in it)."
         if result.image_interval is not None
         else "Bootstrap over images: not defined for one image."
     )
     lines.append(
-        f"Bootstrap over runs and images: 95 % interval {_interval(result.run_and_image_interval)}. It covers other "
-        "seeds and other images together, and is too narrow for a handful of runs."
+        f"Bootstrap over runs and images: 95 % interval {_interval(result.run_and_image_interval)}. It says what "
+        "to expect of other seeds and other images together, and is too narrow for a handful of runs."
         if result.run_and_image_interval is not None
         else "Bootstrap over runs and images: not defined for one run on a side or one image."
     )
@@ -62,19 +67,25 @@ def as_markdown(result: Comparison) -> str:
     for line in sentences(result):
         parts += [f"* {_escaped(line)}"]
     parts += ["", f"{result.images:,} images, {result.resamples:,} resamples, percent.", "", "## Classes", ""]
-    parts += [*_table(*_classes(result)), "", _CLASS_INTERVALS, "", "## Not equal between the runs", ""]
-    parts += _table(*_unequal(result)) if result.unequal else ["Nothing of what the evaluations record."]
-    return "\n".join(parts) + "\n"
+    parts += [*_table(*_classes(result)), "", _CLASS_INTERVALS, ""]
+    for title, (head, rows), empty in _settings(result):
+        parts += [f"## {title}", "", *(_table(head, rows) if rows else [empty]), ""]
+    if not result.configured:
+        parts += [_NOT_CONFIGURED, ""]
+    parts += ["## What was evaluated", "", *(f"* {_escaped(line)}" for line in _evaluated(result)), ""]
+    for side in (result.ours, result.theirs):
+        parts += [f"Files of {_escaped(side.name)}:", "", *(f"* {_escaped(path)}" for path in side.paths), ""]
+    return "\n".join(parts)
 
 
 def show(result: Comparison, console: Console) -> None:
     """Print the comparison; names are shown literally."""
-    for title, (head, rows) in (
-        ("mIoU %", _sides(result)),
-        ("IoU %", _classes(result)),
-        ("not equal between the runs", _unequal(result)),
-    ):
+    for line in _evaluated(result):
+        console.print(Text(_plain(line)))
+    tables = [("mIoU %", _sides(result), ""), ("IoU %", _classes(result), ""), *_settings(result)]
+    for title, (head, rows), empty in tables:
         if not rows:
+            console.print(Text(f"{title}: {empty}"))
             continue
         table = Table(title=title)
         for index, name in enumerate(head):
@@ -82,7 +93,7 @@ def show(result: Comparison, console: Console) -> None:
         for row in rows:
             table.add_row(*(Text(_plain(cell)) for cell in row))
         console.print(table)
-    for line in sentences(result):
+    for line in [*sentences(result), *([] if result.configured else [_NOT_CONFIGURED])]:
         console.print(Text(_plain(line)))
     for warning in result.warnings:
         console.print(Text(f"WARNING: {_plain(warning)}", style="bold red"))
@@ -116,13 +127,29 @@ def _classes(result: Comparison) -> tuple[list[str], Rows]:
     return ["class", result.ours.name, result.theirs.name, "difference", "sd of pairs", "95 % over images"], rows
 
 
-def _unequal(result: Comparison) -> tuple[list[str], Rows]:
-    rows = [[row.setting, _values(row.ours), _values(row.theirs)] for row in result.unequal]
-    return ["setting", result.ours.name, result.theirs.name], rows
+def _evaluated(result: Comparison) -> list[str]:
+    if result.evaluated is None:
+        return list(result.descriptions)
+    first, last = result.evaluated
+    return [*result.descriptions, f"Evaluated {'on ' + first if first == last else f'from {first} to {last}'}."]
 
 
-def _values(values: Sequence[Any]) -> str:
-    texts = ["not recorded" if value is None else str(value) for value in values]
+def _settings(result: Comparison) -> list[tuple[str, tuple[list[str], Rows], str]]:
+    """Title, table and what to say if it is empty, of the settings in which the runs differ."""
+
+    def table(rows: Sequence[Unequal]) -> tuple[list[str], Rows]:
+        missing = "none" if result.configured else "not recorded"
+        cells = [[row.setting, _values(row.ours, missing), _values(row.theirs, missing)] for row in rows]
+        return ["setting", result.ours.name, result.theirs.name], cells
+
+    if not result.configured:
+        return [("Not equal between the runs", table(result.unequal), "Nothing of what the evaluations record.")]
+    method, rest = ([row for row in result.unequal if row.method is wanted] for wanted in (True, False))
+    return [("What is compared", table(method), _NO_METHOD), ("What else is not equal", table(rest), _NOTHING_ELSE)]
+
+
+def _values(values: Sequence[Any], missing: str) -> str:
+    texts = [missing if value is None else str(value) for value in values]
     runs = [(text, len(list(group))) for text, group in groupby(texts)]
     return ", ".join(text if count == 1 or len(runs) == 1 else f"{text} ({count} runs)" for text, count in runs)
 

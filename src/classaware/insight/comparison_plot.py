@@ -13,18 +13,29 @@ _BETTER, _WORSE, _UNSURE = "#0072B2", "#D55E00", "#8c8c8c"
 _SIDES = ("#0072B2", "#000000")
 _LONGEST = 60  # classes in one column
 
-Difference = tuple[str, float, tuple[float, float] | None]
+_MEAN_ROW = -1.7  # above the first class
+_CAPTION = (
+    "95 % interval over images for these networks (seeds not included)\n"
+    "colored: this interval leaves zero out; gray: it does not, or there is none"
+)
+
+Interval = tuple[float, float]
+Difference = tuple[str, float, Interval | None]
+Place = tuple[float, Difference]  # its row
 
 
-def comparison_figure(differences: Sequence[Difference], sides: Mapping[str, Sequence[float]]) -> Figure:
+def comparison_figure(
+    differences: Sequence[Difference], sides: Mapping[str, Sequence[float]], mean_interval: Interval | None = None
+) -> Figure:
     """Draw classes sorted by their difference, in as many columns as are needed, over the runs' mIoU.
 
-    A class is drawn in color if its interval does not hold zero.
+    The difference of the means stands above the first column. Colored is what has an interval that leaves zero out.
 
     Args:
         differences: (class, difference, 95 % interval or None), fractions; classes that have no difference are left
             out by the caller.
         sides: name -> mIoU of its runs, fractions; two of them.
+        mean_interval: of the difference of the means.
 
     Raises:
         InputError: nothing to draw.
@@ -34,19 +45,26 @@ def comparison_figure(differences: Sequence[Difference], sides: Mapping[str, Seq
     ranked = sorted(differences, key=lambda item: (-item[1], item[0]))
     columns = math.ceil(len(ranked) / _LONGEST)
     rows = math.ceil(len(ranked) / columns)
-    height = 0.17 * rows + 0.6
-    figure = canvas(width=max(6.0, 4.4 * columns), height=height + 1.7)
+    height = 0.17 * (rows - _MEAN_ROW) + 0.6
+    figure = canvas(width=max(6.0, 4.4 * columns), height=height + 2.0)
     grid = figure.add_gridspec(2, columns, height_ratios=(1.0, height))
     _draw_runs(figure.add_subplot(grid[0, :]), sides)
-    values = [100 * value for _, x, interval in ranked for value in (x, *(interval or ()))]
+    one, other = (sum(values) / len(values) for values in sides.values())
+    mean = ("mean", one - other, mean_interval)
+    values = [100 * value for _, x, interval in [mean, *ranked] for value in (x, *(interval or ()))]
     low, high = min(0.0, *values), max(0.0, *values)
     room = 0.06 * (high - low) or 1.0
     for column in range(columns):
         axis = figure.add_subplot(grid[1, column])
-        _draw_classes(axis, ranked[column * rows : (column + 1) * rows], rows)
+        places: list[Place] = list(enumerate(ranked[column * rows : (column + 1) * rows]))
+        if column == 0:
+            places.insert(0, (_MEAN_ROW, mean))
+            axis.axhline(_MEAN_ROW / 2 - 0.25, color="#404040", lw=0.6)
+        _draw_differences(axis, places)
+        axis.set_ylim(rows - 0.4, _MEAN_ROW - 0.7)
         axis.set_xlim(low - room, high + room)
     names = [_line(name) for name in sides]
-    label = figure.supxlabel(f"IoU of {names[0]} minus {names[1]}, points, with 95 % over images", fontsize=9)
+    label = figure.supxlabel(f"IoU of {names[0]} minus {names[1]}, points,\n{_CAPTION}", fontsize=9)
     label.set_parse_math(False)
     return frozen(figure)
 
@@ -67,16 +85,16 @@ def _draw_runs(axis: Axes, sides: Mapping[str, Sequence[float]]) -> None:
     _dress(axis)
 
 
-def _draw_classes(axis: Axes, ranked: Sequence[Difference], rows: int) -> None:
-    for row, (_, difference, interval) in enumerate(ranked):
+def _draw_differences(axis: Axes, places: Sequence[Place]) -> None:
+    for row, (_, difference, interval) in places:
         sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
         color = (_BETTER if difference > 0 else _WORSE) if sure else _UNSURE
         if interval is not None:
             axis.plot([100 * interval[0], 100 * interval[1]], [row, row], color=color, lw=1.3, solid_capstyle="butt")
         axis.plot([100 * difference], [row], "o", color=color, ms=3.6, mew=0)
     axis.axvline(0, color="#404040", lw=0.8, zorder=0)
-    axis.set_yticks(range(len(ranked)), [_line(name) for name, _, _ in ranked], fontsize=7.5, parse_math=False)
-    axis.set_ylim(rows - 0.4, -0.6)
+    labels = [_line(name) for _, (name, _, _) in places]
+    axis.set_yticks([row for row, _ in places], labels, fontsize=7.5, parse_math=False)
     _dress(axis)
 
 

@@ -124,8 +124,14 @@ class SegmentationTask(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log mIoU and pixel accuracy over the whole set."""
         names = [str(i) for i in range(self.network.num_classes)]
-        result = scores(self.val_confusion.compute(), names)
+        confusion = self.val_confusion.compute()
         self.val_confusion.reset()
+        if not confusion.any() and not self.trainer.sanity_checking:
+            raise InputError(
+                "no mask of the validation split has a labeled pixel: see what data.dataset.ignore_index is, and what "
+                "the masks hold ('classaware data check')."
+            )
+        result = scores(confusion, names)
         self.log("val/miou", result.mean_iou, prog_bar=True)
         self.log("val/pixel_accuracy", result.pixel_accuracy)
 

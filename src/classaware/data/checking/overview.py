@@ -105,6 +105,15 @@ def absent_classes(class_names: Sequence[str], tallies: Sequence[Tally], root: P
     """Classes without a pixel: anywhere, or in what is trained on."""
     training = [tally for tally in tallies if is_training(tally.name)]
     if not any(tally.images_K.any() for tally in tallies):
+        if any(tally.pixels for tally in tallies) and not any(tally.other_pixels for tally in tallies):
+            yield Finding(
+                "error",
+                "no labeled pixel",
+                None,
+                str(root),
+                f"no mask in {root} has a labeled pixel: nothing can be learned. See what ignore_index is, and what "
+                "the masks hold.",
+            )
         return
     for index, name in enumerate(class_names):
         where = [tally.name for tally in tallies if tally.images_K[index]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classaware.data.checking.findings import Finding
-from classaware.data.dataset import Sample
+from classaware.data.dataset import Sample, is_hidden
 from classaware.data.open import SplitFolders
 from classaware.data.reading import IMAGE_SUFFIXES
 
@@ -28,6 +28,8 @@ def walk(split: str, folders: SplitFolders) -> Walk:
         return Walk([], findings)
     images: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folders.images.iterdir()):
+        if is_hidden(path):
+            continue
         if path.suffix.lower() in IMAGE_SUFFIXES:
             images[path.stem].append(path)
         elif path.suffix.lower() in UNREAD_SUFFIXES:
@@ -38,7 +40,7 @@ def walk(split: str, folders: SplitFolders) -> Walk:
         message = f"folder {folders.images} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})."
         return Walk([], [*findings, Finding("error", "empty folder", split, str(folders.images), message)])
     masks: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folders.masks.iterdir()):
+    for path in sorted(path for path in folders.masks.iterdir() if not is_hidden(path)):
         masks[path.stem].append(path)
     pairs = []
     for stem, (image, *others) in images.items():

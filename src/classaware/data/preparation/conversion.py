@@ -55,10 +55,11 @@ class Conversion:
         images, masks = (self.out / kind / original.split for kind in ("images", "masks"))
         mask_path = masks / f"{original.name}.png"
         try:
-            known = known_image(images, original)
+            since = changed_at(original)
+            known = known_image(images, original, since)
             image = known or read_original(original.image)
             size = image.height, image.width
-            known_mask = self._known_mask(mask_path, size)
+            known_mask = self._known_mask(mask_path, size, since)
             mask = known_mask or self._make_mask(original, size)
         except InputError as error:
             return f"{original.split}/{original.name}: {error}"
@@ -90,9 +91,11 @@ class Conversion:
             )
         return encode_mask(label.astype(np.uint8), self.palette)
 
-    def _known_mask(self, path: Path, size: tuple[int, int]) -> bytes | None:
-        """A mask that is there, if it is one that could have been written for an image of this size."""
+    def _known_mask(self, path: Path, size: tuple[int, int], since: float) -> bytes | None:
+        """A mask that is there, if it is one that could have been written for an image of this size, and not before."""
         try:
+            if path.stat().st_mtime < since:
+                return None
             content = path.read_bytes()
             picture = open_picture(content, str(path))
         except (OSError, InputError):
@@ -107,12 +110,20 @@ class Conversion:
         return content if usable else None
 
 
-def known_image(folder: Path, original: Original) -> Picture | None:
-    """An image that is there already, whole and alone under its name."""
+def changed_at(original: Original) -> float:
+    """When the youngest of the files or archives that an original lies in was written, in seconds."""
+    label = original.label if isinstance(original.label, tuple) else (original.label,)
+    return max(part.container.stat().st_mtime for part in (original.image, *label) if isinstance(part, Entry))
+
+
+def known_image(folder: Path, original: Original, since: float) -> Picture | None:
+    """An image that is there already, whole and alone under its name, and written after ``since``."""
     found = [path for suffix in (".jpg", ".png") if (path := folder / f"{original.name}{suffix}").is_file()]
     if len(found) != 1:
         return None
     try:
+        if found[0].stat().st_mtime < since:
+            return None
         content = found[0].read_bytes()
         picture = open_picture(content, str(found[0]))
     except (OSError, InputError):

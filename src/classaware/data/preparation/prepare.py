@@ -24,6 +24,7 @@ from classaware.data.preparation.target import (
     check_space,
     claim,
     is_complete,
+    locked,
     mark_unfinished,
     remove_parts,
     survey,
@@ -57,25 +58,26 @@ def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int | N
     if not sources:
         raise InputError("no source is given: give the data set's archives or folders.")
     check_place(sources, out)
-    try:
-        layout = _find(source, Tree.open(sources, out / _CACHE))
-        originals = sorted(layout.originals, key=lambda original: (original.split, original.name))
-        check_names(originals)
-        draft = _draft(source, layout, originals)
-        known = claim(out, draft)
-        remove_parts(out)
-        present = survey(out, originals)
-        if known is None or not is_complete(out, known, draft, originals):
-            check_space(out, originals, present)
-            mark_unfinished(out, draft)
-            _convert(Conversion(source, out, draft.palette), originals, workers, progress)
-            known = replace(draft, files_sha256=file_sha256(out / FILES))
-            known.write(out)
-        (out / UNFINISHED).unlink(missing_ok=True)
-        shutil.rmtree(out / _CACHE, ignore_errors=True)
-        return known
-    finally:
-        remove_parts(out)
+    with locked(out):
+        try:
+            layout = _find(source, Tree.open(sources, out / _CACHE))
+            originals = sorted(layout.originals, key=lambda original: (original.split, original.name))
+            check_names(originals)
+            draft = _draft(source, layout, originals)
+            known = claim(out, draft)
+            remove_parts(out)
+            present = survey(out, originals)
+            if known is None or not is_complete(out, known, draft, originals):
+                check_space(out, originals, present)
+                mark_unfinished(out, draft)
+                _convert(Conversion(source, out, draft.palette), originals, workers, progress)
+                known = replace(draft, files_sha256=file_sha256(out / FILES))
+                known.write(out)
+            (out / UNFINISHED).unlink(missing_ok=True)
+            shutil.rmtree(out / _CACHE, ignore_errors=True)
+            return known
+        finally:
+            remove_parts(out)
 
 
 def _find(source: Source, tree: Tree) -> Layout:

@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from classaware.data.manifest import FILES, MANIFEST, UNFINISHED, Manifest, file_sha256, iterate_files, read_json
 from classaware.data.preparation.archives import Entry
+from classaware.data.preparation.conversion import changed_at
 from classaware.data.sources.base import Original
 from classaware.errors import InputError
 from classaware.files import write_atomically, write_json
@@ -32,6 +34,37 @@ def check_place(sources: Sequence[Path], out: Path) -> None:
             raise InputError(
                 f"{out} holds {other.name}, not a data set prepared by classaware: choose an empty folder."
             )
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep ``out`` to this process; the system ends that with the process, however it ends.
+
+    Raises:
+        InputError: another process prepares ``out``, or it cannot be written to.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        yield
+        return
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot write {out} ({error.strerror}): choose another place.") from error
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{out} is being prepared by another process: wait until that is done.") from error
+        yield
+    finally:
+        os.close(folder)
+        if made:
+            with suppress(OSError):
+                out.rmdir()  # of a run that wrote nothing
 
 
 def check_names(originals: Sequence[Original]) -> None:
@@ -98,7 +131,7 @@ def survey(out: Path, originals: Sequence[Original]) -> int:
 
 
 def is_complete(out: Path, known: Manifest, draft: Manifest, originals: Sequence[Original]) -> bool:
-    """Whether every file is there in its size."""
+    """Whether every file is there in its size, and younger than what it was made from."""
     if known.splits != draft.splits:
         return False
     try:
@@ -106,8 +139,10 @@ def is_complete(out: Path, known: Manifest, draft: Manifest, originals: Sequence
             return False
         for row, original in zip(iterate_files(out / FILES), originals, strict=True):
             image, mask = out / "images" / row.split / row.image, out / "masks" / row.split / f"{row.name}.png"
-            sizes = image.stat().st_size, mask.stat().st_size
-            if (row.split, row.name) != original[:2] or sizes != (row.image_bytes, row.mask_bytes):
+            files = image.stat(), mask.stat()
+            if (row.split, row.name) != original[:2] or min(file.st_mtime for file in files) < changed_at(original):
+                return False
+            if [file.st_size for file in files] != [row.image_bytes, row.mask_bytes]:
                 return False
     except (OSError, ValueError):  # InputError among them: the list is to be made again
         return False

@@ -42,7 +42,7 @@ def read_detail(entry: Entry) -> dict[str, dict[str, DetailLabel]]:
         for region in content["annos_segmentation"]:
             counts = region["segmentation"]["counts"]
             labels[region["image_id"]].regions.append((int(region["category_id"]), counts))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{name} is not the JSON of PASCAL in Detail, or is damaged ({type(error).__name__}: {error})."
         ) from error
@@ -60,6 +60,8 @@ def paint(label: DetailLabel) -> NDArray[np.int64]:
         raise InputError(f"{label.name}: {height}x{width} is no size of an image: the file is damaged.")
     numbers = np.zeros(label.size, dtype=np.int64)
     for number, counts in label.regions:
+        if not 0 <= number < 1 << 32:
+            raise InputError(f"{label.name}: a region of category {number}, which is none: the file is damaged.")
         numbers[decode_runs(counts, label.size, label.name)] = number
     return numbers
 

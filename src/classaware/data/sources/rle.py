@@ -22,7 +22,8 @@ def decode_runs(counts: str | list[int], size: tuple[int, int], name: str) -> ND
     except (UnicodeEncodeError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: a run length code cannot be read ({error}): the file is damaged.") from error
     height, width = size
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+    possible = runs.ndim == 1 and ((runs >= 0) & (runs <= height * width)).all()  # or their sum may wrap around
+    if not possible or runs.sum() != height * width:
         raise InputError(f"{name}: a run length code does not fill its mask of {height}x{width}: the file is damaged.")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
