@@ -31,6 +31,7 @@ from classaware.data.hashing import derive
 from classaware.files import write_atomically
 
 HEIGHT, WIDTH, CROP, BATCH = 375, 500, 513, 8
+WARM = 2  # passes until the workers' allocators have what they need
 
 
 def main() -> None:
@@ -49,12 +50,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_pairs(Path(folder), options.images)
         dataset = FolderDataset(Path(folder))
-        speed = throughput(dataset, options.workers, options.rounds)
         memory = memory_by_epoch(dataset, options.workers, options.epochs)
+        speed = throughput(dataset, options.workers, options.rounds)
     print(f"{'classaware':>12} {speed['classaware']:8.1f} images/s")
     print(f"{'PIL/NumPy':>12} {speed['plain']:8.1f} images/s")
     print(f"{'ratio':>12} {speed['ratio']:8.2f}   (by round: {', '.join(f'{r:.2f}' for r in speed['ratios'])})")
-    print(f"memory of all processes after each of {options.epochs} epochs: {', '.join(f'{m:.1f}' for m in memory)} MiB")
+    print(f"memory of all processes after each epoch: {', '.join(f'{m:.0f}' for m in memory)} MiB")
+    print(f"(the first {WARM} fill the allocators of the workers)")
     if options.json:
         row = {
             "image": [HEIGHT, WIDTH],
@@ -176,15 +178,15 @@ def throughput(dataset: FolderDataset, workers: int, rounds: int) -> dict[str, A
 
 
 def memory_by_epoch(dataset: FolderDataset, workers: int, epochs: int) -> list[float]:
-    """MiB of this process and its workers after every pass, with the workers alive."""
+    """MiB of this process and its workers after every pass, those of the warm-up included."""
     batches = loader(dataset, workers)
     used = []
-    for _ in range(epochs + 1):
+    for _ in range(WARM + epochs):
         for _ in batches:
             pass
         gc.collect()
         used.append(sum(proportional_set_size(pid) for pid in (os.getpid(), *children())) / 2**10)
-    return used[1:]  # the first pass fills caches
+    return used
 
 
 def children() -> Iterator[int]:

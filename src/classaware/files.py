@@ -3,6 +3,8 @@
 import json
 import uuid
 from contextlib import suppress
+from errno import EISDIR
+from os import strerror
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise InputError(f"cannot write {path} ({error.strerror}): choose another place.") from error
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written; leaves nothing but the folders.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, strerror(EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): choose another place.") from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

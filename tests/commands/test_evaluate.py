@@ -1,6 +1,7 @@
 """``classaware evaluate`` against a loop over pixels, and the checkpoints that no command takes."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -193,3 +194,29 @@ def test_a_checkpoint_without_a_state_of_training_can_be_evaluated_but_not_resum
     assert command("evaluate", tmp_path / "light.ckpt", "--num_workers", 0).status == 0
     resume = [*options, "--network.car", "on", "--trainer.max_steps", "8", "--ckpt_path", tmp_path / "light.ckpt"]
     assert "optimizer_states" in refused(*resume, "--output", tmp_path / "run")
+
+
+def test_places_for_the_results_are_tried_before_the_work(
+    command: Callable[..., Any], car_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: Any) -> None:
+        raise AssertionError("the evaluation began")
+
+    monkeypatch.setattr("classaware.commands.evaluate.evaluate", work)
+    (tmp_path / "file").write_text("")
+    both = tmp_path / "both.json"
+    for more in (["--json", tmp_path], ["--csv", tmp_path / "file/x.csv"], ["--json", both, "--csv", both]):
+        result = command("evaluate", car_run / "last.ckpt", "--num_workers", 0, *more)
+        assert result.status == 2
+        assert str(more[1]) in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_record_of_an_unlimited_setting(command: Callable[..., Any], car_run: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(car_run / "last.ckpt", weights_only=True)
+    checkpoint["classaware"]["training"]["configuration"]["trainer"]["gradient_clip_val"] = math.inf
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    result = command("evaluate", tmp_path / "a.ckpt", "--num_workers", 0, "--json", tmp_path / "a.json")
+    assert result.status == 0, result.err
+    training = json.loads((tmp_path / "a.json").read_text())["training"]
+    assert training["configuration"]["trainer"]["gradient_clip_val"] == "inf"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from classaware.evaluation.description import describe
 from classaware.data import FolderDataset
+from classaware.evaluation.description import describe
 from classaware.evaluation.inference import Inference
 from classaware.evaluation.record import read_record
 from classaware.training.card import load_network

@@ -125,3 +125,25 @@ def test_sizes_below_1(data_set: FolderDataset, name: str, size: Any) -> None:
 def test_a_training_loader_needs_a_trainer(data_set: FolderDataset) -> None:
     with pytest.raises(RuntimeError, match="Trainer"):
         SegmentationData(data_set).train_dataloader()
+
+
+@pytest.mark.parametrize("photometric", [False, True])
+def test_threads_of_the_main_process_change_nothing(tmp_path: Path, photometric: bool) -> None:
+    """Images large enough for torch to share the work among threads, which rounds sums by their number."""
+    random = np.random.default_rng(0)
+    for kind, shape, values in (("images", (400, 500, 3), 256), ("masks", (400, 500), 3)):
+        (tmp_path / kind / "train").mkdir(parents=True)
+        for i in range(4):
+            picture = Image.fromarray(random.integers(0, values, shape, dtype=np.uint8))
+            picture.save(tmp_path / kind / f"train/{i}.png")
+    (tmp_path / "classes.txt").write_text("sky\ntree\nroad\n")
+    options: dict[str, Any] = {"crop_size": (400, 500), "photometric": photometric, "trainer": {"max_steps": 4}}
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        here = flat(list(module_of(FolderDataset(tmp_path), num_workers=0, **options).train_dataloader()))
+        assert torch.get_num_threads() == 2
+        workers = flat(list(module_of(FolderDataset(tmp_path), num_workers=1, **options).train_dataloader()))
+    finally:
+        torch.set_num_threads(threads)
+    assert here == workers

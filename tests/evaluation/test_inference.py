@@ -1,5 +1,6 @@
 """From logits to labels, the default way of inference, and what is refused."""
 
+import math
 import re
 from typing import Any
 
@@ -167,3 +168,18 @@ def test_a_full_device_is_one_clear_error() -> None:
 
     with pytest.raises(InputError, match=r"\(1, 3, 5, 6\): give a window"):
         Inference().predict(full, torch.zeros(1, 3, 5, 6), (5, 6))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_no_prediction(value: float) -> None:
+    def network(images: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(images), 3, 4, 4)
+        logits[0, 1, 2, 3] = value
+        return logits
+
+    images = torch.zeros(1, 3, 8, 8)
+    if math.isnan(value):
+        with pytest.raises(InputError, match=r"no numbers \(nan\)"):
+            Inference().predict(network, images, (8, 8))
+    else:
+        assert int(Inference().predict(network, images, (8, 8)).max()) == 1

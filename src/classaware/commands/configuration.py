@@ -1,5 +1,6 @@
 """Configurations by the name of a packaged recipe or of a row of the paper's tables."""
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,6 +39,8 @@ def plain_values(value: Any) -> Any:
         return {key: plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_values(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return str(value.absolute()) if isinstance(value, Path) else value
 
 

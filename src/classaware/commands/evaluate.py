@@ -17,10 +17,12 @@ from classaware.commands.inference import add_inference_arguments, build_inferen
 from classaware.data import SegmentationData, SegmentationDataset
 from classaware.errors import InputError
 from classaware.evaluation import Inference
+from classaware.evaluation.boundary import BOUNDARY_RATIO
 from classaware.evaluation.description import describe
 from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
 from classaware.evaluation.record import EvaluationRecord, write_csv, write_record
 from classaware.evaluation.runner import Counts, evaluate
+from classaware.files import check_writable
 from classaware.models import Segmenter
 from classaware.provenance import commit, sha256, versions
 from classaware.training.card import NetworkCard, build_dataset, load_network, read_checkpoint
@@ -80,6 +82,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _prepare(parser: ArgumentParser, config: Namespace, device: torch.device) -> Evaluation:
+    results = [path for path in (config.json, config.csv) if path is not None]
+    if len({path.resolve() for path in results}) < len(results):
+        raise InputError(f"--json and --csv both name {results[0]}: give two files.")
+    if speaks():  # before the work, not after it
+        for path in results:
+            check_writable(path)
     network, card = load_network(config.checkpoint)
     given = parser.instantiate(config).dataset
     dataset = build_dataset(card.dataset) if given is None else given
@@ -132,14 +140,16 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
             "num_classes": dataset.num_classes,
             "ignored_share": counts.ignored / max(counts.ignored + labeled, 1),
             "manifest": manifest.files_sha256 if manifest else None,
+            "boundary_ratio": None if counts.boundary is None else BOUNDARY_RATIO,
         },
-        inference=evaluation.inference.arguments | {"scale": "single" if len(scales) == 1 else "multi"},
+        inference=evaluation.inference.arguments
+        | {"scale": "single" if len(scales) == 1 else "multi", "precision": "float32"},
         checkpoint={
             "path": str(config.checkpoint),
             "sha256": sha256(config.checkpoint),
             "step": read_checkpoint(config.checkpoint).get("global_step"),
         },
-        training=card.training if "configuration" in card.training else card.training | {"network": card.network},
+        training=plain_values(card.training | ({} if "configuration" in card.training else {"network": card.network})),
         versions=versions(),
         commit=commit(),
         device=_name(evaluation.device),

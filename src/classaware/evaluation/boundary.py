@@ -12,9 +12,11 @@ from torch import Tensor
 
 from classaware.errors import InputError
 
+BOUNDARY_RATIO = 0.02  # of the diagonal; the paper's for images of COCO's size
+
 
 def boundary_counts(
-    prediction: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255, ratio: float = 0.02
+    prediction: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255, ratio: float = BOUNDARY_RATIO
 ) -> Tensor:
     """Count the pixels near the edges of each class; sums over images are the counts of the set.
 
@@ -45,7 +47,7 @@ def boundary_counts(
     return torch.stack([torch.bincount((m * near).flatten(), minlength=num_classes + 1)[1:] for m, near in parts], 1)
 
 
-def band_width(size: tuple[int, int], ratio: float = 0.02) -> int:
+def band_width(size: tuple[int, int], ratio: float = BOUNDARY_RATIO) -> int:
     """Width d of the band in an image of (height, width): ``ratio`` of the diagonal, rounded, at least 1.
 
     Raises:

@@ -160,6 +160,15 @@ def find_warnings(ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationR
             f"The runs were not evaluated in the same way ({', '.join(loud)}): the difference mixes networks and "
             "inference. Evaluate all with the same settings."
         )
+    absent = [[math.isnan(iou) for iou in run.iou] for run in (*ours, *theirs)]
+    partly = [
+        name for name, runs in zip(ours[0].class_names, zip(*absent, strict=True), strict=True) if any(runs) > all(runs)
+    ]
+    if partly:
+        found.append(
+            f"Not every run has an IoU of {', '.join(partly)} (in its images neither present nor predicted), so the "
+            "means of the runs are over different classes."
+        )
     for side in (ours, theirs):
         for one, other in combinations(side, 2):
             checksum = one.checkpoint.get("sha256")

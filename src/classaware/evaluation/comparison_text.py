@@ -35,11 +35,11 @@ def sentences(result: Comparison) -> list[str]:
     lines = [f"mIoU of {ours} minus {theirs}: {_signed(result.difference)} points{spread}. {pairing}"]
     test = result.test
     if test.undefined is not None or test.p is None or test.degrees is None:
-        lines.append(f"{test.kind} t-test over runs: {test.undefined}.")
+        lines.append(f"{test.kind.capitalize()} t-test over runs: {test.undefined}.")
     else:
         degrees = f"{test.degrees:.3g}"
         lines.append(
-            f"{test.kind} t-test over runs: p = {_probability(test.p)}, {degrees} "
+            f"{test.kind.capitalize()} t-test over runs: p = {_probability(test.p)}, {degrees} "
             f"degree{'' if degrees == '1' else 's'} of freedom, 95 % interval {_interval(test.interval)}. It says what "
             "to expect of trainings with other seeds, on these very images (other images are not in it)."
         )

@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import torch.distributed as dist
@@ -11,6 +12,8 @@ import torch.distributed as dist
 from classaware.errors import InputError
 
 Result = TypeVar("Result")
+# One may wait for another by as long as a whole evaluation takes; torch gives up after 30 minutes.
+_PATIENCE = timedelta(days=1)
 
 
 class Processes(NamedTuple):
@@ -33,7 +36,7 @@ def processes(device: str = "cpu") -> Iterator[Processes]:
         return
     rank = _environment("RANK")
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"process {rank} of {size} cannot reach the others ({error}): start them with torchrun, or unset "

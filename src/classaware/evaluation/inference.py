@@ -200,6 +200,12 @@ def _logits(network: Callable[[Tensor], Any], images: Tensor) -> Tensor:
             f"The network returned logits of shape {tuple(logits.shape)} for images of shape {tuple(images.shape)}. "
             "They must be (images, classes, height, width)."
         )
+    # The largest of nan is some class, and the scores would look like scores.
+    if bool(logits.isnan().any()):
+        raise InputError(
+            "The network returned logits that are no numbers (nan): its training diverged, or half precision is too "
+            "narrow for it. Use an earlier checkpoint, or full precision."
+        )
     return logits
 
 
