@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import hashlib
 import json
 import uuid
 from contextlib import suppress
@@ -50,3 +51,9 @@ def check_writable(path: Path) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` as indented JSON."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file of any length, 64 hexadecimal digits; ``OSError`` if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Where a result comes from: versions of the packages, the commit of the source, checksums of files."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -8,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 from classaware import __version__
-from classaware.errors import InputError
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy")
 _PACKAGE = Path(__file__).resolve().parent
@@ -40,19 +38,6 @@ def commit(package: Path = _PACKAGE) -> str | None:
     if not head or changes is None:
         return None
     return f"{head}-dirty" if changes else head
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, 64 hexadecimal digits.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror}): check the path.") from error
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -16,7 +16,8 @@ from PIL import Image
 from classaware.data import FolderDataset
 from classaware.data.checking.check import Report, check
 from classaware.data.checking.inspection import Histogram, count_values
-from classaware.data.manifest import COLUMNS, FileRow, Manifest, file_sha256
+from classaware.data.manifest import COLUMNS, FileRow, Manifest
+from classaware.files import sha256
 
 SIZE = (40, 48)
 NAMES = {"train": ("a", "b"), "val": ("c",)}
@@ -179,7 +180,7 @@ def prepared(root: Path) -> Path:
     colors = ((0, 0, 0), (9, 9, 9), (20, 20, 20))
     counts = {split: len(names) for split, names in NAMES.items()}
     texts = ("made", "Made", "form", ("sky", "tree", "road"), colors, 255, counts, counts)
-    Manifest(1, *texts, "none", "none", "0", file_sha256(root / "files.csv")).write(root)
+    Manifest(1, *texts, "none", "none", "0", sha256(root / "files.csv")).write(root)
     return root
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from classaware.data.manifest import COLUMNS, FileRow, Manifest, file_sha256, read_files
+from classaware.data.manifest import COLUMNS, FileRow, Manifest, read_files
 from classaware.errors import InputError
+from classaware.files import sha256
 
 MANIFEST = Manifest(
     format=1,
@@ -103,7 +104,7 @@ def test_files(tmp_path: Path) -> None:
         read_files(tmp_path)
     write_rows(tmp_path, ROWS)
     assert read_files(tmp_path) == ROWS
-    replace(MANIFEST, files_sha256=file_sha256(tmp_path / "files.csv")).write(tmp_path)
+    replace(MANIFEST, files_sha256=sha256(tmp_path / "files.csv")).write(tmp_path)
     assert read_files(tmp_path) == ROWS
     write_rows(tmp_path, ROWS[:1])
     with pytest.raises(InputError, match=r"files\.csv was changed"):

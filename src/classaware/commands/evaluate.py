@@ -22,9 +22,9 @@ from classaware.evaluation.description import describe
 from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
 from classaware.evaluation.record import EvaluationRecord, write_csv, write_record
 from classaware.evaluation.runner import Counts, evaluate
-from classaware.files import check_writable
+from classaware.files import check_writable, sha256
 from classaware.models import Segmenter
-from classaware.provenance import commit, sha256, versions
+from classaware.provenance import commit, versions
 from classaware.training.card import NetworkCard, build_dataset, load_network, read_checkpoint
 
 

@@ -1,7 +1,6 @@
 """What lies in a prepared data set: ``files.csv`` and, written last because it means complete, ``manifest.json``."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -10,7 +9,7 @@ from typing import Any
 
 from classaware.data.dataset import Color
 from classaware.errors import InputError
-from classaware.files import write_json
+from classaware.files import sha256, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -117,7 +116,7 @@ def read_files(root: Path) -> list[FileRow]:
     path = Path(root) / FILES
     manifest = Manifest.read(root)
     rows = list(iterate_files(path))
-    if manifest is not None and file_sha256(path) != manifest.files_sha256:
+    if manifest is not None and sha256(path) != manifest.files_sha256:
         raise InputError(f"{path} was changed after {MANIFEST} beside it was written: {_AGAIN}")
     return rows
 
@@ -136,12 +135,6 @@ def iterate_files(path: Path) -> Iterator[FileRow]:
         raise InputError(f"{path} is missing: {_AGAIN}") from error
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): {_AGAIN}") from error
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file of any length."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, cure: str) -> dict[str, Any] | None:

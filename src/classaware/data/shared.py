@@ -6,6 +6,7 @@ from pathlib import Path
 
 from classaware.data.dataset import Sample
 from classaware.errors import InputError
+from classaware.files import sha256
 
 _HEAD = 4096  # bytes; what tells almost all files of equal size apart
 
@@ -21,7 +22,7 @@ def shared_images(first: Sequence[Sample], second: Sequence[Sample]) -> list[tup
     """
     left: list[tuple[Hashable, Sample]] = [((), sample) for sample in first]
     right: list[tuple[Hashable, Sample]] = [((), sample) for sample in second]
-    for part in (_size, _head, digest):
+    for part in (_size, _head, sha256):
         left = [((key, _of(sample.image, part)), sample) for key, sample in left]
         right = [((key, _of(sample.image, part)), sample) for key, sample in right]
         common = {key for key, _ in left} & {key for key, _ in right}
@@ -29,12 +30,6 @@ def shared_images(first: Sequence[Sample], second: Sequence[Sample]) -> list[tup
         right = [pair for pair in right if pair[0] in common]
     partner = dict(reversed(right))
     return [(sample, partner[key]) for key, sample in left]
-
-
-def digest(path: Path) -> bytes:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,7 @@ from classaware.data.checking.diagnosis import diagnose
 from classaware.data.checking.findings import Finding
 from classaware.data.dataset import Sample, SegmentationDataset
 from classaware.data.reading import read_image, read_mask
-from classaware.data.shared import digest
+from classaware.files import sha256
 
 SMALLEST_SIDE = 32
 _KEPT_VALUES = 16  # of those outside the classes; a photograph as mask has thousands
@@ -62,8 +62,8 @@ class Inspection:
     findings: tuple[Finding, ...] = ()
     size: Size | None = None
     histogram: Histogram | None = None
-    image_digest: bytes | None = None
-    mask_digest: bytes | None = None
+    image_digest: str | None = None
+    mask_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ def _doubts(path: Path, side: int) -> Iterator[tuple[str, str]]:
         yield "very small image", f"has a side of {side} pixels, less than one place of the coarsest features."
 
 
-def _digest(path: Path) -> bytes | None:
+def _digest(path: Path) -> str | None:
     try:
-        return digest(path)
+        return sha256(path)
     except OSError:
         return None

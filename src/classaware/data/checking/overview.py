@@ -74,7 +74,7 @@ def _reason(
 
 def repeated_images(seen: Sequence[Inspection]) -> Iterator[Finding]:
     """Images of equal bytes: in a training and another split (an error), in two others or twice in one (warnings)."""
-    groups: dict[bytes, list[Inspection]] = defaultdict(list)
+    groups: dict[str, list[Inspection]] = defaultdict(list)
     for one in seen:
         if one.image_digest is not None:
             groups[one.image_digest].append(one)

@@ -29,7 +29,7 @@ def differences(root: Path, manifest: Manifest, seen: Sequence[Inspection]) -> I
                 (one.sample.image, row.image_sha256, one.image_digest),
                 (one.sample.label, row.mask_sha256, one.mask_digest),
             ):
-                if now is not None and now.hex() != was:
+                if now is not None and now != was:
                     message = f"{path} is not the file that it was when {root} was prepared. {_ANEW}"
                     yield Finding("warning", "changed since prepared", one.split, str(path), message)
     for key, one in found.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from classaware import __version__
 from classaware.data.dataset import default_palette
-from classaware.data.manifest import COLUMNS, FILES, FORMAT, UNFINISHED, Manifest, file_sha256
+from classaware.data.manifest import COLUMNS, FILES, FORMAT, UNFINISHED, Manifest
 from classaware.data.parallel import Progress, check_workers, in_parallel
 from classaware.data.preparation.archives import Tree
 from classaware.data.preparation.conversion import Conversion
@@ -31,6 +31,7 @@ from classaware.data.preparation.target import (
 )
 from classaware.data.sources.base import IGNORED, Layout, Original, Source
 from classaware.errors import InputError
+from classaware.files import sha256
 
 _CACHE = ".archives"
 _SHOWN = 20  # failures in an error
@@ -71,7 +72,7 @@ def prepare(source: Source, sources: Sequence[Path], out: Path, workers: int | N
                 check_space(out, originals, present)
                 mark_unfinished(out, draft)
                 _convert(Conversion(source, out, draft.palette), originals, workers, progress)
-                known = replace(draft, files_sha256=file_sha256(out / FILES))
+                known = replace(draft, files_sha256=sha256(out / FILES))
                 known.write(out)
             (out / UNFINISHED).unlink(missing_ok=True)
             shutil.rmtree(out / _CACHE, ignore_errors=True)

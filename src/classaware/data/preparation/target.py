@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from classaware.data.manifest import FILES, MANIFEST, UNFINISHED, Manifest, file_sha256, iterate_files, read_json
+from classaware.data.manifest import FILES, MANIFEST, UNFINISHED, Manifest, iterate_files, read_json
 from classaware.data.preparation.archives import Entry
 from classaware.data.preparation.conversion import changed_at
 from classaware.data.sources.base import Original
 from classaware.errors import InputError
-from classaware.files import write_atomically, write_json
+from classaware.files import sha256, write_atomically, write_json
 
 _KEYS = ("format", "name", "form", "class_names", "palette", "ignore_index")
 _KINDS = ("images", "masks")
@@ -135,7 +135,7 @@ def is_complete(out: Path, known: Manifest, draft: Manifest, originals: Sequence
     if known.splits != draft.splits:
         return False
     try:
-        if file_sha256(out / FILES) != known.files_sha256:
+        if sha256(out / FILES) != known.files_sha256:
             return False
         for row, original in zip(iterate_files(out / FILES), originals, strict=True):
             image, mask = out / "images" / row.split / row.image, out / "masks" / row.split / f"{row.name}.png"
