@@ -16,15 +16,22 @@ CHOICES = {
     "dataset": ("classaware.data", "SegmentationDataset"),
 }
 
-_EXAMPLES = {"scales": "0.75,1.0,1.25", "data.scales": "0.75,1.0,1.25", "data.scale_range": "0.5,2.0"}
+# Of options with several numbers, by the last part of their names.
+_EXAMPLES = {
+    **dict.fromkeys(("image_size", "crop_size", "pad_size", "window"), "513,513"),
+    "stride": "342,342",
+    "scales": "0.75,1.0,1.25",
+    "scale_range": "0.5,2.0",
+}
 
 
 def explain(error: ArgumentError) -> str:
     """The parser's sentence, or ours where a class was to be chosen by its name."""
     given = re.search(r'"([\w.]+)".*import path string: (.+)', " ".join(str(error).split()))
     if given is None or given[1] not in CHOICES:
-        pair = re.search(r'"([\w.]*(?:size|window|stride|scales|range))"', str(error))
-        hint = f" Write it in brackets: --{pair[1]} '[{_EXAMPLES.get(pair[1], '513,513')}]'." if pair else ""
+        option = re.search(r'"((?:[\w.]*\.)?(\w+))"', str(error))
+        example = _EXAMPLES.get(option[2]) if option else None
+        hint = f" Write it in brackets: --{option[1]} '[{example}]'." if option and example else ""
         return f"{error}{hint}"
     return _choose(given[1], f"there is no {given[2]}")
 

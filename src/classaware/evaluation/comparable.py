@@ -14,6 +14,7 @@ from classaware.evaluation.record import EvaluationRecord
 
 # What a comparison of methods is about; everything else should be equal.
 _METHOD = ("network", "regularizer", "rival", "training")
+_OF_WEIGHTS = ("network.backbone.pretrained", "network.backbone.weights", "network.num_classes")
 _INDIFFERENT = ("data.num_workers",)  # what decides no number
 
 
@@ -105,13 +106,13 @@ def find_unequal(ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationRe
     """Settings of data, inference, training and software that are not the same in all runs.
 
     They have the names of their options where all runs record the configuration of their training; else the names of
-    the record's summary, as a setting that only some runs record is no difference between them.
+    the record's summary, where a setting that only some runs record counts as one that differs.
     """
     configured = all_configured([*ours, *theirs])
     left, right = ([_settings(run, configured) for run in side] for side in (ours, theirs))
-    names = sorted({name for settings in (*left, *right) for name in settings})
+    names = {name for settings in (*left, *right) for name in settings}
     found = []
-    for name in names:
+    for name in sorted(names):
         rows = [tuple(settings.get(name) for settings in side) for side in (left, right)]
         if any(value != rows[0][0] for row in rows for value in row):
             method = configured and name.split(".")[0] in _METHOD
@@ -141,7 +142,10 @@ def _configuration(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(training: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in training.items() if name not in ("seed", "network", "configuration")}
-    return _flat({"network": training.get("network"), "training": rest})
+    network = training.get("network") or training.get("configuration", {}).get("network") or {}
+    settings = _flat({"network": network, "training": rest})
+    # A card says where the weights are, not where they came from; training.weights says that.
+    return {name: value for name, value in settings.items() if name not in _OF_WEIGHTS}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

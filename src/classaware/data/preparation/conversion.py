@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from time import time
 from typing import NamedTuple
 
 import numpy as np
@@ -111,9 +112,10 @@ class Conversion:
 
 
 def changed_at(original: Original) -> float:
-    """When the youngest of the files or archives that an original lies in was written, in seconds."""
+    """When the youngest of the files or archives that an original lies in was written, in seconds; never to come."""
     label = original.label if isinstance(original.label, tuple) else (original.label,)
-    return max(part.container.stat().st_mtime for part in (original.image, *label) if isinstance(part, Entry))
+    written = (part.container.stat().st_mtime for part in (original.image, *label) if isinstance(part, Entry))
+    return max([0.0, *(moment for moment in written if moment <= time())])
 
 
 def known_image(folder: Path, original: Original, since: float) -> Picture | None:

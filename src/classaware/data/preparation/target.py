@@ -59,6 +59,8 @@ def locked(out: Path) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{out} is being prepared by another process: wait until that is done.") from error
+        except OSError:  # a file system without such locks
+            pass
         yield
     finally:
         os.close(folder)
