@@ -274,8 +274,9 @@ def test_equal_configurations_are_said_to_be_equal() -> None:
     for text in (as_markdown(result), printed(result, 300)):
         assert "No setting of network, regularizer, rival or training differs." in text
         assert "Nothing else of what is recorded (data, steps, crop, weights, versions, ...)" in text
-    # One run without: only what all record is compared, and it is said.
-    mixed = compare([ours[0], group(100, [1])[0]], theirs)
+    # One run without: the summary and the network are compared, and it is said.
+    bare = group(100, [1])[0]
+    mixed = compare([ours[0], replace(bare, training=bare.training | {"network": {"head": "fcn"}})], theirs)
     assert not mixed.configured
     assert [row.setting for row in mixed.unequal] == ["training.processes"]
     assert "do not all record" in as_markdown(mixed)
