@@ -133,12 +133,13 @@ def test_again_does_nothing(run: Prepare, tmp_path: Path) -> None:
 
 
 KILLED = """
+import signal
 import sys
 from pathlib import Path
 from classaware.data.preparation.prepare import prepare
-from classaware.data.preparation.target import locked
 import tiny_source
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background has switched off
     prepare(tiny_source.Tiny(), [Path(sys.argv[1])], Path(sys.argv[2]), int(sys.argv[3]), lambda done, total: None)
 """
 
