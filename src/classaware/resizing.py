@@ -13,6 +13,8 @@ from torch import Tensor
 
 from classaware.regularization.labels import nearest_indices
 
+GRAY = 127.5 / 255  # of padding; exactly 0 after a normalization with mean and std of 0.5
+
 
 class Window(NamedTuple):
     """A part of a map: rows ``top`` to ``top + height``, columns ``left`` to ``left + width``."""

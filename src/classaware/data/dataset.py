@@ -68,13 +68,21 @@ class SegmentationDataset:
             InputError: a file that cannot be read, a mask that is a color picture, sizes that differ, or a value that
                 is no class.
         """
-        image = read_image(sample.image)
-        label = self.map_values(read_mask(sample.label))
+        image, label = read_image(sample.image), self.read_label(sample)
         if image.shape[1:] != label.shape:
             raise InputError(
                 f"{sample.image} is {image.shape[1]}x{image.shape[2]} (height x width) but its mask {sample.label} is "
                 f"{label.shape[0]}x{label.shape[1]}: masks must have their image's size ({_LOOK})."
             )
+        return tv_tensors.Image(image), tv_tensors.Mask(torch.from_numpy(label))
+
+    def read_label(self, sample: Sample) -> NDArray[np.int64]:
+        """Classes and ``ignore_index`` (H, W) of a mask.
+
+        Raises:
+            InputError: a file that cannot be read, a color picture, or a value that is no class.
+        """
+        label = self.map_values(read_mask(sample.label))
         bad = ((label < 0) | (label >= self.num_classes)) & (label != self.ignore_index)
         if bad.any():
             raise InputError(
@@ -82,7 +90,7 @@ class SegmentationDataset:
                 f"of the {self.num_classes} classes (0 to {self.num_classes - 1}) nor "
                 f"ignore_index={self.ignore_index}: correct the mask, the list of classes, or ignore_index ({_LOOK})."
             )
-        return tv_tensors.Image(image), tv_tensors.Mask(torch.from_numpy(label))
+        return label
 
     def check_split(self, split: str) -> None:
         """Raise ``InputError`` with the names of the splits if this is none of them."""

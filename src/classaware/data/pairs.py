@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from classaware.data.checking.inspection import count_values
 from classaware.data.dataset import Sample, SegmentationDataset
 from classaware.data.parallel import Progress, in_parallel
-from classaware.data.reading import read_mask
 from classaware.errors import InputError
 
 
@@ -118,15 +116,9 @@ class _Classes:
     min_pixels: int
 
     def __call__(self, sample: Sample) -> list[int]:
-        label = self.dataset.map_values(read_mask(sample.label))
-        histogram = count_values(label, self.dataset.num_classes, self.dataset.ignore_index)
-        if histogram.others:
-            raise InputError(
-                f"{sample.label} holds the value {next(iter(histogram.others))}, which is neither one of the "
-                f"{self.dataset.num_classes} classes nor ignore_index={self.dataset.ignore_index}: 'classaware data "
-                "check' lists all such masks."
-            )
-        return [index for index, pixels in histogram.counts.items() if pixels >= self.min_pixels]
+        label = self.dataset.read_label(sample)
+        classes, pixels = np.unique(label[label != self.dataset.ignore_index], return_counts=True)
+        return classes[pixels >= self.min_pixels].tolist()
 
 
 def _divide(numerator: NDArray[np.float64], denominator: NDArray[Any]) -> NDArray[np.float64]:

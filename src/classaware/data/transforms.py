@@ -9,9 +9,8 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
 from classaware.errors import InputError
-from classaware.resizing import Window, resize_label_window, resize_window
+from classaware.resizing import GRAY, Window, resize_label_window, resize_window
 
-_GRAY = 127.5 / 255  # of padding; exactly 0 after a normalization with mean and std of 0.5
 _BRIGHTNESS = 32 / 255
 _FACTORS = (0.5, 1.5)  # of contrast and saturation
 _HUE = 0.1  # of a full turn
@@ -90,7 +89,7 @@ class TrainTransform:
         # Bottom and right of the image, which a flip has turned: then the left.
         missing_x, missing_y = crop[1] - window.width, crop[0] - window.height
         padding = [missing_x if flip else 0, 0, 0 if flip else missing_x, missing_y]
-        image = V.pad(tv_tensors.Image(image), padding, fill=_GRAY)
+        image = V.pad(tv_tensors.Image(image), padding, fill=GRAY)
         label = V.pad(tv_tensors.Mask(label), padding, fill=self.ignore_index)
         return image.as_subclass(Tensor).contiguous(), label.as_subclass(Tensor).contiguous()
 

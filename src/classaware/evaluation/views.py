@@ -5,9 +5,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from classaware.resizing import Window, resize_window
-
-GRAY = 0.5  # 127.5 of 255; exactly 0 after a normalization with mean and std of 0.5
+from classaware.resizing import GRAY, Window, resize_window
 
 
 class View(NamedTuple):

@@ -47,7 +47,7 @@ def print_parts(*parts: Table | str) -> None:
 def progress_bar(title: str) -> Iterator[Progress]:
     """A bar on the error stream where that is a terminal; give what it yields (done, all)."""
     console = Console(stderr=True)
-    # No thread that refreshes it: processes are forked meanwhile.
+    # Refreshed when there is news alone: a thread for it would take its time from the reading.
     with Bar(console=console, auto_refresh=False, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title)
         shown = 0.0
