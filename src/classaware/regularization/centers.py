@@ -46,7 +46,7 @@ class RunningCenters(nn.Module):
         self.register_buffer("centers_KC", torch.zeros(num_classes, 0))
         self.register_buffer("seen_K", torch.zeros(num_classes, dtype=torch.bool))
 
-    def forward(self, mu_KC: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, mu_KC: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take the batch's centers in (in training mode) and return the running ones.
 
         Args:
@@ -54,7 +54,8 @@ class RunningCenters(nn.Module):
             present_K: bool, classes that occur in it.
 
         Returns:
-            The running centers (K, C) as a differentiable function of ``mu_KC``, and the classes seen so far (K,).
+            The running centers (K, C) as a differentiable function of ``mu_KC``, the classes seen so far (K,), and the
+            derivative (K,) of a class's running center to its center in the batch.
         """
         if self.centers_KC.shape[1] == 0:
             # Of its own: neither an inference tensor nor one that belongs to a function transform.
@@ -72,14 +73,14 @@ class RunningCenters(nn.Module):
         # Cloned, for the in-place update below must not touch what autograd keeps.
         old_KC, seen_K = self.centers_KC.clone().to(mu_KC.dtype), self.seen_K
         if not self.training:
-            return old_KC, seen_K
+            return old_KC, seen_K, torch.zeros_like(mu_KC[:, 0])
         share_K1 = torch.where(seen_K, torch.full_like(mu_KC[:, 0], 1 - self.decay), 1.0).unsqueeze(-1)
         new_KC = torch.where(present_K.unsqueeze(-1), old_KC + share_K1 * (mu_KC - old_KC), old_KC)
         with torch.no_grad():
             self.centers_KC.copy_(new_KC)
         # A new tensor, not an update in place: compiled code recomputes share_K1 from the old one in backward.
         self.seen_K = seen_K | present_K
-        return new_KC, self.seen_K
+        return new_KC, self.seen_K, share_K1[:, 0] * present_K
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the number of channels from the state dict where none is known yet."""

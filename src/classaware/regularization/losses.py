@@ -1,20 +1,48 @@
 """The three terms of CAR, one function an equation: the readable reference.
 
-Every function takes float features (B, P, C) and works in their dtype. Gradients flow to ``x_BPC`` in intra_c2p and
-inter_c2p and to ``query_BKC`` in inter_c2c, and nowhere else: centers are held fixed where pixels are compared with
+Every function takes float features (B, P, C), works in their dtype and returns the two sides of a mean, for the pixels
+of a batch may lie in several processes; :func:`f_mse` makes the loss of it. Gradients flow to ``x_BPC`` in intra_c2p
+and inter_c2p and to ``query_BKC`` in inter_c2c, and nowhere else: centers are held fixed where pixels are compared with
 them, and the key side is held fixed where centers are compared with centers (authors' code; unstated in the paper).
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from classaware.regularization.presets import Knobs
 
-_CLIP = 1e-7  # of every row sum, in the authors' code
-_FLOOR = 1e-5  # of intra_c2p, in the authors' code
+CLIP = 1e-7  # of every row sum, in the authors' code
+FLOOR = 1e-5  # of intra_c2p, in the authors' code
 
 
-def intra_c2p(x_BPC: Tensor, y_BP: Tensor, valid_BP: Tensor, mu_BKC: Tensor, knobs: Knobs, drop_max: bool) -> Tensor:
+class Mean(NamedTuple):
+    """What a mean is made of.
+
+    Attributes:
+        total: sum over the elements that count (of their squares under ``mean_of_squares``).
+        count: how many they are.
+    """
+
+    total: Tensor
+    count: Tensor
+
+
+def f_mse(mean: Mean, knobs: Knobs) -> Tensor:
+    """Eqs. 7 and 14, and Eq. 2 but for its floor; a zero that keeps the graph where there is nothing to average."""
+    mean_value = mean.total / mean.count.clamp(min=1)
+    return mean_value if knobs.reduction == "mean_of_squares" else mean_value.square()
+
+
+def with_floor(loss: Tensor, mean: Mean, knobs: Knobs) -> Tensor:
+    """The floor under intra_c2p that belongs to the authors' square of a mean."""
+    if knobs.reduction == "mean_of_squares":
+        return loss
+    return torch.where(mean.count > 0, loss.clamp(min=FLOOR), loss)
+
+
+def intra_c2p(x_BPC: Tensor, y_BP: Tensor, valid_BP: Tensor, mu_BKC: Tensor, knobs: Knobs, drop_max: bool) -> Mean:
     """Intra-class center-to-pixel loss (Eqs. 2 and 3): pulls each pixel to the center of its class.
 
     Args:
@@ -35,13 +63,11 @@ def intra_c2p(x_BPC: Tensor, y_BP: Tensor, valid_BP: Tensor, mu_BKC: Tensor, kno
         keep_BPC = torch.ones_like(distance_BPC).scatter(1, distance_BPC.argmax(1, keepdim=True), 0)
         distance_BPC = distance_BPC * keep_BPC
     elements = pixels_B.sum() * C
-    if knobs.reduction == "mean_of_squares":
-        return _mean(distance_BPC.square().sum(), elements)
-    loss = _mean(distance_BPC.sum(), elements).square()
-    return torch.where(elements > 0, loss.clamp(min=_FLOOR), loss)
+    squares = knobs.reduction == "mean_of_squares"
+    return Mean(distance_BPC.square().sum() if squares else distance_BPC.sum(), elements)
 
 
-def inter_c2c(query_BKC: Tensor, key_BKC: Tensor, present_BK: Tensor, margin: float, knobs: Knobs) -> Tensor:
+def inter_c2c(query_BKC: Tensor, key_BKC: Tensor, present_BK: Tensor, margin: float, knobs: Knobs) -> Mean:
     """Inter-class center-to-center loss (Eqs. 4 to 7): pushes the centers of different classes apart.
 
     Args:
@@ -53,10 +79,10 @@ def inter_c2c(query_BKC: Tensor, key_BKC: Tensor, present_BK: Tensor, margin: fl
     """
     K, C = query_BKC.shape[1:]
     similarity_BKK = query_BKC @ key_BKC.detach().transpose(1, 2) / C**0.5  # Eq. 4
-    takes_part_BK = _takes_part(present_BK, knobs)
+    takes_part_BK = takes_part(present_BK, knobs)
     other_BKK = ~torch.eye(K, dtype=torch.bool, device=query_BKC.device) & takes_part_BK.unsqueeze(1)
     row_BK = _dependency(similarity_BKK, other_BKK, takes_part_BK.unsqueeze(1), margin)  # Eqs. 5 and 6
-    return _mse(row_BK, takes_part_BK, knobs)  # Eq. 7
+    return _rows(row_BK, takes_part_BK, knobs)  # Eq. 7
 
 
 def inter_c2p(
@@ -67,7 +93,7 @@ def inter_c2p(
     present_BK: Tensor,
     margin: float,
     knobs: Knobs,
-) -> Tensor:
+) -> Mean:
     """Inter-class center-to-pixel loss (Eqs. 8 to 14): pushes each pixel off the centers of all other classes.
 
     Eq. 10 as printed adds the diagonal to every pixel; here it replaces a pixel's similarity to its own class, as the
@@ -88,13 +114,14 @@ def inter_c2p(
     similarity_BPK = torch.where(own_BPK, ideal_BK.unsqueeze(1), similarity_BPK)  # Eq. 10
     if knobs.c2p_scale == "sqrt_channels":
         similarity_BPK = similarity_BPK / x_BPC.shape[-1] ** 0.5
-    takes_part_B1K = _takes_part(present_BK, knobs).unsqueeze(1)
+    takes_part_B1K = takes_part(present_BK, knobs).unsqueeze(1)
     pixel_BP = _dependency(similarity_BPK, ~own_BPK & takes_part_B1K, takes_part_B1K, margin)  # Eqs. 11 to 13
     counted_BP = valid_BP if knobs.ignored == "exclude" else torch.ones_like(valid_BP)
-    return _mse(pixel_BP, counted_BP, knobs)  # Eq. 14
+    return _rows(pixel_BP, counted_BP, knobs)  # Eq. 14
 
 
-def _takes_part(present_BK: Tensor, knobs: Knobs) -> Tensor:
+def takes_part(present_BK: Tensor, knobs: Knobs) -> Tensor:
+    """Which classes take part in softmax and rows."""
     return present_BK if knobs.absent == "exclude" else torch.ones_like(present_BK)
 
 
@@ -108,14 +135,7 @@ def _dependency(similarity_BRK: Tensor, other_BRK: Tensor, takes_part_B1K: Tenso
     return (excess_BRK * other_BRK).sum(-1)
 
 
-def _mse(row_BR: Tensor, counted_BR: Tensor, knobs: Knobs) -> Tensor:
-    """f_mse of Eqs. 7 and 14 over the rows that count."""
-    count = counted_BR.sum()
-    if knobs.reduction == "mean_of_squares":
-        return _mean((row_BR.square() * counted_BR).sum(), count)
-    return _mean((row_BR.clamp(_CLIP, 1 - _CLIP) * counted_BR).sum(), count).square()
-
-
-def _mean(total: Tensor, count: Tensor) -> Tensor:
-    """``total / count``, and a zero that keeps the graph where there is nothing to average."""
-    return total / count.clamp(min=1)
+def _rows(row_BR: Tensor, counted_BR: Tensor, knobs: Knobs) -> Mean:
+    """The rows that count, to be averaged."""
+    row_BR = row_BR.square() if knobs.reduction == "mean_of_squares" else row_BR.clamp(CLIP, 1 - CLIP)
+    return Mean((row_BR * counted_BR).sum(), counted_BR.sum())

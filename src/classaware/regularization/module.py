@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
-from classaware.regularization import losses
 from classaware.regularization.arguments import check_integers, check_shapes, check_weights
-from classaware.regularization.centers import RunningCenters, class_centers, class_sums
-from classaware.regularization.labels import checked_labels, one_hot, resize_labels, split_valid
+from classaware.regularization.centers import RunningCenters
+from classaware.regularization.fused import fused_terms, fusible
+from classaware.regularization.labels import checked_labels, resize_labels
 from classaware.regularization.pooling import average_pool
 from classaware.regularization.precision import at_least_float32
 from classaware.regularization.presets import (
@@ -17,10 +18,12 @@ from classaware.regularization.presets import (
     Centers,
     Ignored,
     Preset,
+    Reduce,
     Reduction,
     check_choice,
     resolve_knobs,
 )
+from classaware.regularization.reference import Settings, reference_terms
 
 
 class ClassAwareTerms(NamedTuple):
@@ -99,6 +102,8 @@ class ClassAwareRegularization(nn.Module):
         c2p_scale: C2PScale | None = None,
         ignored: Ignored | None = None,
         absent: Absent | None = None,
+        reduce: Reduce = "global",
+        fused: bool = True,
         *,
         check_labels: bool | None = None,
         check_finite: bool = False,
@@ -121,6 +126,7 @@ class ClassAwareRegularization(nn.Module):
             }
         )
         check_choice("centers", centers)
+        check_choice("reduce", reduce)
         self.knobs = resolve_knobs(preset, reduction=reduction, c2p_scale=c2p_scale, ignored=ignored, absent=absent)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
@@ -132,6 +138,9 @@ class ClassAwareRegularization(nn.Module):
         self.centers = centers
         self.pool = pool
         self.drop_max = drop_max
+        self.reduce = reduce
+        self.fused = fused
+        self.process_group: ProcessGroup | None = None
         self.check_labels = check_labels
         self.check_finite = check_finite
         self.running = RunningCenters(num_classes, ema_decay) if centers == "ema" else None
@@ -154,32 +163,30 @@ class ClassAwareRegularization(nn.Module):
                 labels, features.detach(), self.num_classes, self.ignore_index, look_at_labels, self.check_finite
             )
         with torch.autocast(features.device.type, enabled=False):
-            x_BCHW = average_pool(at_least_float32(features), self.pool)
+            # Where nothing is pooled, half precision is widened tile by tile later on.
+            x_BCHW = features if self.pool == 1 else average_pool(at_least_float32(features), self.pool)
             y_BHW = resize_labels(resize_labels(labels, _size(features)), _size(x_BCHW))
-            return self._terms(x_BCHW.flatten(2).transpose(1, 2), y_BHW.flatten(1))
-
-    def _terms(self, x_BPC: Tensor, y_BP: Tensor) -> ClassAwareTerms:
-        y_BP, valid_BP = split_valid(y_BP, self.num_classes, self.ignore_index)
-        own_BPK = one_hot(y_BP, valid_BP, self.num_classes)
-        mu_BKC, present_BK = self._centers(x_BPC, own_BPK)
-        intra_c2p = losses.intra_c2p(x_BPC, y_BP, valid_BP, mu_BKC, self.knobs, self.drop_max)
-        inter_c2c = losses.inter_c2c(mu_BKC, mu_BKC, present_BK, self.c2c_margin, self.knobs)
-        inter_c2p = losses.inter_c2p(x_BPC, own_BPK, valid_BP, mu_BKC, present_BK, self.c2p_margin, self.knobs)
-        total = (
-            self.intra_c2p_weight * intra_c2p + self.inter_c2c_weight * inter_c2c + self.inter_c2p_weight * inter_c2p
-        )
+            terms = fused_terms if self.fused and fusible(x_BCHW, y_BHW) else reference_terms
+            intra_c2p, inter_c2c, inter_c2p = terms(x_BCHW, y_BHW, self._settings(), self.running)
+            total = (
+                self.intra_c2p_weight * intra_c2p
+                + self.inter_c2c_weight * inter_c2c
+                + self.inter_c2p_weight * inter_c2p
+            )
         return ClassAwareTerms(intra_c2p, inter_c2c, inter_c2p, total)
 
-    def _centers(self, x_BPC: Tensor, own_BPK: Tensor) -> tuple[Tensor, Tensor]:
-        """Class centers and which classes have one; a leading dimension of 1 where the batch shares them."""
-        sums_BKC, counts_BK = class_sums(x_BPC, own_BPK)
-        if self.centers != "image":
-            sums_BKC, counts_BK = sums_BKC.sum(0, keepdim=True), counts_BK.sum(0, keepdim=True)
-        mu_BKC, present_BK = class_centers(sums_BKC, counts_BK), counts_BK > 0
-        if self.running is None:
-            return mu_BKC, present_BK
-        mu_KC, seen_K = self.running(mu_BKC[0], present_BK[0])
-        return mu_KC.unsqueeze(0), seen_K.unsqueeze(0)
+    def _settings(self) -> Settings:
+        return Settings(
+            num_classes=self.num_classes,
+            ignore_index=self.ignore_index,
+            knobs=self.knobs,
+            c2c_margin=self.c2c_margin,
+            c2p_margin=self.c2p_margin,
+            centers=self.centers,
+            drop_max=self.drop_max,
+            reduce=self.reduce,
+            group=self.process_group,
+        )
 
     def extra_repr(self) -> str:
         """What the printed module shows."""

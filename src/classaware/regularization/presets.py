@@ -8,6 +8,7 @@ C2PScale = Literal["sqrt_channels", "none"]
 Ignored = Literal["count", "exclude"]
 Absent = Literal["zero_center", "exclude"]
 Centers = Literal["batch", "image", "ema"]
+Reduce = Literal["global", "replica"]
 
 
 class Knobs(NamedTuple):
@@ -43,6 +44,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "ignored": get_args(Ignored),
     "absent": get_args(Absent),
     "centers": get_args(Centers),
+    "reduce": get_args(Reduce),
 }
 
 
