@@ -1,58 +1,81 @@
 """The passes in torch operations, a chunk of pixels after the other, so that what lies between stays in the cache."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from classaware.regularization.losses import CLIP
 from classaware.regularization.precision import at_least_float32
 
-# Features in a chunk: half of the second-level cache of a common CPU core; elsewhere enough to fill the device.
+# Features in a chunk: few enough for a CPU's caches, many enough that starting an operation costs little.
 _CHUNK_CPU = 2**19
 _CHUNK = 2**24
+# Up to this many classes, a product with the one-hot labels costs less than turning features channel by channel.
+_FEW = 128
+
+
+def wide_dtype(x: Tensor) -> torch.dtype:
+    """What is computed in."""
+    return at_least_float32(x[:0]).dtype
 
 
 def slope_dtype(x: Tensor) -> torch.dtype:
     """bfloat16 where the gradient is rounded to half precision anyway."""
-    return x.dtype if x.dtype in (torch.float32, torch.float64) else torch.bfloat16
+    return x.dtype if x.dtype == wide_dtype(x) else torch.bfloat16
 
 
 def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor:
     """See :func:`classaware.regularization.passes.class_sums`."""
     K, C = num_classes, x_BCHW.shape[1]
-    sums_GKC = x_BCHW.new_zeros(len(x_BCHW) if per_image else 1, K + 1, C, dtype=at_least_float32(x_BCHW[:0]).dtype)
-    for b, start, stop, x_TC in _chunks(x_BCHW):
-        sums_KC = sums_GKC[b if per_image else 0]
-        y_T = y_BP[b, start:stop]
-        if x_TC.device.type == "cpu":
+    sums_GKC = x_BCHW.new_zeros(len(x_BCHW) if per_image else 1, K + 1, C, dtype=wide_dtype(x_BCHW))
+    # Additions one by one are quick where a pixel's features lie side by side, but have no fixed order on a GPU.
+    one_by_one = x_BCHW.device.type == "cpu" and (x_BCHW.stride(1) == 1 or K > _FEW)
+    y_BP, classes_K1 = y_BP.long(), torch.arange(K + 1, device=y_BP.device).unsqueeze(-1)
+    for b, start, stop, x_TC in _chunks(x_BCHW, by_pixel=one_by_one):
+        sums_KC, y_T = sums_GKC[b if per_image else 0], y_BP[b, start:stop]
+        if one_by_one:
             # Into a sum of its own: a long chain of additions would round away what the means need.
             sums_KC += torch.zeros_like(sums_KC).index_add_(0, y_T, x_TC)
-        else:  # where additions have no fixed order
-            sums_KC.addmm_((y_T == torch.arange(K + 1, device=y_T.device).unsqueeze(-1)).to(x_TC.dtype), x_TC)
+        else:
+            sums_KC.addmm_((y_T == classes_K1).to(x_TC.dtype), x_TC)
     return sums_GKC[:, :K].contiguous()
+
+
+def class_counts(y_BP: Tensor, num_classes: int) -> Tensor:
+    """See :func:`classaware.regularization.passes.class_counts`."""
+    B, bins = len(y_BP), num_classes + 1
+    if y_BP.device.type == "cpu":
+        images_B1 = torch.arange(B).unsqueeze(-1)
+        counts_BK = (y_BP + images_B1 * bins).flatten().bincount(minlength=B * bins).view(B, bins)
+    else:  # where bincount waits for the device
+        counts_BK = torch.zeros(B, bins, dtype=torch.long, device=y_BP.device)
+        counts_BK.scatter_add_(1, y_BP.long(), torch.ones_like(y_BP, dtype=torch.long))
+    return counts_BK[:, :num_classes].contiguous()
 
 
 def centers_pass(
     mu_GKC: Tensor, part_GK: Tensor, rest_G: Tensor, share_G: Tensor, live: Tensor, scale: float, squares: bool
 ) -> tuple[Tensor, Tensor]:
     """See :func:`classaware.regularization.passes.centers_pass`."""
+    columns = _Columns.of(mu_GKC, part_GK, rest_G, share_G, live, scale)
     L = _leading(live, mu_GKC)
-    total = mu_GKC.new_zeros((), dtype=torch.float64 if mu_GKC.device.type == "cpu" else mu_GKC.dtype)
-    dmu_GKC = torch.zeros_like(mu_GKC)
-    own_L = torch.arange(L, device=mu_GKC.device)
+    own_L1 = torch.arange(L, device=mu_GKC.device).unsqueeze(-1)
+    keep_L1 = mu_GKC.new_zeros(L, 1)
+    total, dmu_GKC = _accurate_zeros(1, mu_GKC), torch.zeros_like(mu_GKC)
     for g in range(len(mu_GKC)):
-        mu_LC, part_L = mu_GKC[g, :L], part_GK[g, :L] & (own_L < live)
-        similarity = _similarity(mu_LC, mu_LC.t() * scale, rest_G[g])
-        counted_L = part_L.to(mu_GKC.dtype)
-        rows_L, slope_LL = _dependency(similarity, own_L, own_L >= L, part_L, rest_G[g], share_G[g], counted_L, squares)
-        total += rows_L.sum()
+        mu_LC = mu_GKC[g, :L]
+        similarity_LN = torch.addmm(columns.bias_GN[g], mu_LC, columns.mu_GCN[g])
+        counted_L = columns.threshold_GN[g, :L].isfinite().to(mu_GKC.dtype)
+        rows_L, slope_LL = _dependency(similarity_LN, columns.threshold_GN[g], own_L1, keep_L1, counted_L, squares)
         # A class without a center looks at all alike.
-        taking_part = part_GK[g].sum().to(mu_GKC.dtype)
-        alike = (1 / taking_part.clamp(min=1) - share_G[g]).relu() * (taking_part - 1)
-        total += rest_G[g] * (alike.square() if squares else alike.clamp(CLIP, 1 - CLIP))
-        torch.mm(slope_LL, mu_LC * scale, out=dmu_GKC[g, :L])
-    return total.to(mu_GKC.dtype), dmu_GKC
+        number = part_GK[g].sum().to(mu_GKC.dtype)
+        alike = (1 / number.clamp(min=1) - share_G[g]).relu() * (number - 1)
+        total += rows_L.sum() + rest_G[g] * (alike.square() if squares else alike.clamp(CLIP, 1 - CLIP))
+        torch.mm(slope_LL[:, :L], mu_LC * scale, out=dmu_GKC[g, :L])
+    return total[0].to(mu_GKC.dtype), dmu_GKC
 
 
 def pixel_pass(
@@ -73,36 +96,32 @@ def pixel_pass(
     """See :func:`classaware.regularization.passes.pixel_pass`."""
     B, C = x_BCHW.shape[:2]
     G, K = mu_GKC.shape[:2]
+    columns = _Columns.of(mu_GKC, part_GK, rest_G, share_G, live, scale)
     L = _leading(live, mu_GKC)
+    ideal_GK = ideal_GK.masked_fill(~part_GK, _lowest(mu_GKC))
+    pixels = _Pixels.of(y_BP, ideal_GK, rest_G, live, columns, count_unlabelled)
     slope_BPK = x_BCHW.new_empty(*y_BP.shape, K, dtype=slope_dtype(x_BCHW))
-    totals_2 = mu_GKC.new_zeros(2, dtype=torch.float64 if mu_GKC.device.type == "cpu" else mu_GKC.dtype)
     largest = _Largest(B if drop_max else 0, C, mu_GKC)
-    part_GL = part_GK[:, :L] & (torch.arange(L, device=live.device) < live)
-    # The last row is what pixels without a label look up.
-    own_GKC, own_GK = _padded(mu_GKC), _padded(ideal_GK)
-    scaled_GCL = (mu_GKC[:, :L] * scale).transpose(1, 2)
-    scratch = _Scratch()
+    totals_2 = _accurate_zeros(2, mu_GKC)
+    mu_GKC, buffer = _padded(mu_GKC), _Buffer()
     for b, start, stop, x_TC in _chunks(x_BCHW):
         g = b if G > 1 else 0
-        y_T = y_BP[b, start:stop]
-        labelled_T = y_T < K
-        distance_TC = scratch.look_up(own_GKC[g], y_T).sub_(x_TC)
+        y_T, own_T1, ideal_T1, keep_T1, labelled_T, counted_T = (field[b, start:stop] for field in pixels)
+        distance_TC = buffer.look_up(mu_GKC[g], y_T, x_TC).sub_(x_TC)
         distance_TC = distance_TC.square_() if squares else distance_TC.abs_()
         if drop_max:
             distance_TC *= labelled_T.unsqueeze(-1)
             largest.update(b, start, distance_TC)
-        totals_2[0] += (distance_TC.sum(1) * labelled_T).sum()
-        similarity = _similarity(x_TC, scaled_GCL[g], rest_G[g])
-        _put(similarity[:, :L], y_T, own_GK[g].index_select(0, y_T))
-        counted_T = (torch.ones_like(labelled_T) if count_unlabelled else labelled_T).to(x_TC.dtype)
-        in_rest_T = labelled_T & (y_T >= live)
-        rows_T, slope_TL = _dependency(
-            similarity, y_T, in_rest_T, part_GL[g], rest_G[g], share_G[g], counted_T, squares
-        )
-        _put(slope_TL, y_T, slope_TL.new_zeros(1).expand(len(y_T)))
+            totals_2[0] += distance_TC.sum(dtype=totals_2.dtype)
+        else:
+            totals_2[0] += distance_TC.sum(1).dot(labelled_T)
+        similarity_TN = _similarity(x_TC, columns.mu_GCN[g], columns.bias_GN[g])
+        similarity_TN.scatter_(1, own_T1, ideal_T1)  # Eq. 10
+        rows_T, slope_TN = _dependency(similarity_TN, columns.threshold_GN[g], own_T1, keep_T1, counted_T, squares)
+        slope_TN.scatter_(1, own_T1, 0)  # of the last column, nobody reads it
         totals_2[1] += rows_T.sum()
-        torch.mul(slope_TL, scale, out=slope_BPK[b, start:stop, :L])
-    totals_2[0] -= largest.value_BC.sum()
+        torch.mul(slope_TN[:, :L], scale, out=slope_BPK[b, start:stop, :L])
+    totals_2[0] -= largest.value_BC.sum(dtype=totals_2.dtype)
     return totals_2.to(mu_GKC.dtype), slope_BPK, largest.place_BC
 
 
@@ -122,91 +141,115 @@ def gradient_pass(
     G, K = mu_GKC.shape[:2]
     L = _leading(live, mu_GKC)
     gradient_BCHW = torch.empty_like(x_BCHW)
-    pull_GKC, own_GKC, dsums_GKC = mu_GKC[:, :L] * coefs_2[1], _padded(mu_GKC), _padded(dsums_GKC)
-    scratch = _Scratch()
+    gradient_BPC = gradient_BCHW.flatten(2).transpose(1, 2)
+    push_GKC, mu_GKC, dsums_GKC = mu_GKC[:, :L] * coefs_2[1], _padded(mu_GKC), _padded(dsums_GKC)
+    pull_BP1 = ((y_BP < K) * coefs_2[0]).unsqueeze(-1)
+    y_BP, buffer, result = y_BP.long(), _Buffer(), _Buffer()
     for b, start, stop, x_TC in _chunks(x_BCHW):
-        g = b if G > 1 else 0
-        y_T = y_BP[b, start:stop]
-        away_TC = scratch.look_up(own_GKC[g], y_T)
+        g, y_T = b if G > 1 else 0, y_BP[b, start:stop]
+        away_TC = buffer.look_up(mu_GKC[g], y_T, x_TC)
         torch.sub(x_TC, away_TC, out=away_TC)
         if not squares:
             away_TC.sign_()
         if dropped_BC is not None:
             away_TC *= dropped_BC[b] != torch.arange(start, stop, device=y_T.device).unsqueeze(-1)
-        target_TC = gradient_BCHW.flatten(2).transpose(1, 2)[b, start:stop]
-        direct = target_TC.stride(1) == 1 and target_TC.dtype == x_TC.dtype
-        gradient_TC = target_TC if direct else torch.empty_like(x_TC)
-        torch.mm(slope_BPK[b, start:stop, :L].to(x_TC.dtype), pull_GKC[g], out=gradient_TC)
-        gradient_TC.addcmul_(away_TC, ((y_T < K) * coefs_2[0]).unsqueeze(-1))
-        gradient_TC += scratch.look_up(dsums_GKC[g], y_T)
-        if not direct:
-            target_TC.copy_(gradient_TC)
+        gradient_TC = gradient_BPC[b, start:stop]
+        if gradient_TC.dtype == x_TC.dtype and gradient_TC.is_contiguous():
+            direct_TC = torch.index_select(dsums_GKC[g], 0, y_T, out=gradient_TC)
+        else:
+            direct_TC = result.look_up(dsums_GKC[g], y_T, x_TC)
+        direct_TC.addcmul_(away_TC, pull_BP1[b, start:stop])
+        _add_product(direct_TC, slope_BPK[b, start:stop, :L].to(x_TC.dtype), push_GKC[g])
+        if direct_TC is not gradient_TC:
+            gradient_TC.copy_(direct_TC)
     return gradient_BCHW
 
 
-def _dependency(
-    similarity_TL1: Tensor,
-    own_T: Tensor,
-    in_rest_T: Tensor,
-    part_L: Tensor,
-    rest: Tensor,
-    share: Tensor,
-    counted_T: Tensor,
-    squares: bool,
-) -> tuple[Tensor, Tensor]:
-    """Eqs. 5, 6 and 11 to 13 for some rows: what a row adds to the total, and its derivative to the similarities.
+class _Columns(NamedTuple):
+    """What rows are compared with: L classes with a center, and in column L all others that take part.
 
-    Args:
-        similarity_TL1: to the classes with a center, and the logarithm of how many have none; overwritten.
-        own_T: column that is no other class; none where it is L or more.
-        in_rest_T: bool, whether the own class is one of those without a center.
-        part_L: bool, classes that take part.
-        rest: how many without a center do.
-        share: of the margin, for one class.
-        counted_T: 1 for rows that count, else 0.
-        squares: sum the rows' squares.
+    Columns that take no part, one or more, fill up to a multiple of 16, with which products are faster.
+
+    Attributes:
+        mu_GCN: their centers, scaled; zero from column L on.
+        bias_GN: what is added to the similarities: the logarithm of their number in column L, and next to minus
+            infinity for a class that takes no part.
+        threshold_GN: their share of the margin; infinite for a class that takes no part.
     """
-    similarity_TL1[:, :-1].masked_fill_(~part_L, torch.finfo(similarity_TL1.dtype).min)
-    attention_TL1 = similarity_TL1.softmax(1)
-    attention_TL, attention_T = attention_TL1[:, :-1], attention_TL1[:, -1] / rest.clamp(min=1)
-    excess_TL = (attention_TL - share).relu_().mul_(part_L)
-    _put(excess_TL, own_T, excess_TL.new_zeros(1).expand(len(own_T)))
-    others_T = (rest - in_rest_T * 1).clamp(min=0)
-    excess_T = (attention_T - share).relu_()
-    row_T = excess_TL.sum(1) + others_T * excess_T
-    above_TL = excess_TL.sign_()
-    mean_T = (attention_TL * above_TL).sum(1) + others_T * attention_T * excess_T.sign()
+
+    mu_GCN: Tensor
+    bias_GN: Tensor
+    threshold_GN: Tensor
+
+    @classmethod
+    def of(
+        cls, mu_GKC: Tensor, part_GK: Tensor, rest_G: Tensor, share_G: Tensor, live: Tensor, scale: float
+    ) -> "_Columns":
+        L = _leading(live, mu_GKC)
+        part_GL = part_GK[:, :L] & (torch.arange(L, device=live.device) < live)
+        more = 16 - (L + 1) % 16
+        part_GN = F.pad(torch.cat([part_GL, rest_G.unsqueeze(-1) > 0], 1), (0, more))
+        number_GN = F.pad(torch.cat([torch.ones_like(mu_GKC[:, :L, 0]), rest_G.unsqueeze(-1)], 1), (0, more))
+        bias_GN = number_GN.log().masked_fill(~part_GN, _lowest(mu_GKC))
+        threshold_GN = (number_GN * share_G.unsqueeze(-1)).masked_fill(~part_GN, torch.inf)
+        mu_GNC = F.pad(mu_GKC[:, :L] * scale, (0, 0, 0, 1 + more))
+        return cls(mu_GNC.transpose(1, 2), bias_GN, threshold_GN)
+
+
+class _Pixels(NamedTuple):
+    """What is known of every pixel, (B, P) or (B, P, 1).
+
+    Attributes:
+        y_BP: its label, K for none.
+        own_BP1: column of its class; the last one, which takes no part, for a pixel without a label.
+        ideal_BP1: what stands in this column.
+        keep_BP1: share of this column that counts as other classes'.
+        labelled_BP: 1 where it has a label, else 0.
+        counted_BP: 1 where its row counts, else 0.
+    """
+
+    y_BP: Tensor
+    own_BP1: Tensor
+    ideal_BP1: Tensor
+    keep_BP1: Tensor
+    labelled_BP: Tensor
+    counted_BP: Tensor
+
+    @classmethod
+    def of(
+        cls, y_BP: Tensor, ideal_GK: Tensor, rest_G: Tensor, live: Tensor, columns: _Columns, count_unlabelled: bool
+    ) -> "_Pixels":
+        L, last = _leading(live, ideal_GK), columns.bias_GN.shape[1] - 1
+        y_BP = y_BP.long()
+        labelled_BP, live_BP = y_BP < ideal_GK.shape[1], y_BP < live
+        without_center_BP = labelled_BP & ~live_BP
+        own_BP = y_BP.where(live_BP, torch.where(without_center_BP, L, last))
+        ideal_BP = _padded(ideal_GK).expand(len(y_BP), -1).gather(1, y_BP)
+        ideal_BP = ideal_BP.where(live_BP, columns.bias_GN.expand(len(y_BP), -1).gather(1, own_BP))
+        others_G1 = (1 - 1 / rest_G.clamp(min=1)).unsqueeze(-1)
+        keep_BP = torch.where(without_center_BP, others_G1, 0.0)
+        labelled_BP = labelled_BP.to(ideal_GK.dtype)
+        counted_BP = torch.ones_like(labelled_BP) if count_unlabelled else labelled_BP
+        return cls(y_BP, *(f.unsqueeze(-1) for f in (own_BP, ideal_BP, keep_BP)), labelled_BP, counted_BP)
+
+
+def _dependency(
+    similarity_TN: Tensor, threshold_N: Tensor, own_T1: Tensor, keep_T1: Tensor, counted_T: Tensor, squares: bool
+) -> tuple[Tensor, Tensor]:
+    """Eqs. 5, 6 and 11 to 13 for some rows: what each adds to the total, and its derivative to the similarities."""
+    attention_TN = similarity_TN.softmax(1)
+    excess_TN = (attention_TN - threshold_N).relu_()
+    excess_TN.scatter_(1, own_T1, excess_TN.gather(1, own_T1).mul_(keep_T1))
+    row_T = excess_TN.sum(1)
+    above_TN = excess_TN.sign_()
+    above_TN.scatter_(1, own_T1, above_TN.gather(1, own_T1).mul_(keep_T1))
     if squares:
-        value_T, factor_T = row_T.square(), 2 * row_T
+        value_T, factor_T = row_T.square() * counted_T, 2 * row_T * counted_T
     else:
-        value_T, factor_T = row_T.clamp(CLIP, 1 - CLIP), ((row_T >= CLIP) & (row_T <= 1 - CLIP)).to(row_T.dtype)
-    slope_TL = above_TL.sub_(mean_T.unsqueeze(-1)).mul_(attention_TL).mul_((factor_T * counted_T).unsqueeze(-1))
-    return value_T * counted_T, slope_TL
-
-
-def _leading(live: Tensor, mu_GKC: Tensor) -> int:
-    """How many columns to compute: those with a center, where that number can be had without waiting for a device."""
-    return int(live) if live.device.type == "cpu" else mu_GKC.shape[1]
-
-
-def _padded(table: Tensor) -> Tensor:
-    """A table over classes (G, K, ...) with a row of zeros behind."""
-    return torch.cat([table, torch.zeros_like(table[:, :1])], 1)
-
-
-def _similarity(x_TC: Tensor, centers_CL: Tensor, rest: Tensor) -> Tensor:
-    """To each center, and one more column that stands for all classes without one: the logarithm of their number."""
-    similarity_TL1 = x_TC.new_empty(len(x_TC), centers_CL.shape[1] + 1)
-    torch.mm(x_TC, centers_CL, out=similarity_TL1[:, :-1])
-    similarity_TL1[:, -1] = rest.log().clamp(min=torch.finfo(x_TC.dtype).min)
-    return similarity_TL1
-
-
-def _put(matrix_TL: Tensor, column_T: Tensor, value_T: Tensor) -> None:
-    """Set one element of each row, where there is such a column."""
-    inside_T1 = (column_T < matrix_TL.shape[1]).unsqueeze(-1)
-    column_T1 = column_T.long().unsqueeze(-1).where(inside_T1, 0)
-    matrix_TL.scatter_(1, column_T1, value_T.unsqueeze(-1).where(inside_T1, matrix_TL.gather(1, column_T1)))
+        value_T, inside_T = row_T.clamp(CLIP, 1 - CLIP) * counted_T, (row_T >= CLIP) & (row_T <= 1 - CLIP)
+        factor_T = counted_T * inside_T
+    mean_T1 = (attention_TN * above_TN).sum(1, keepdim=True)
+    return value_T, above_TN.sub_(mean_T1).mul_(attention_TN).mul_(factor_T.unsqueeze(-1))
 
 
 class _Largest:
@@ -223,34 +266,83 @@ class _Largest:
         self.place_BC[b] = (place_C + start).int().where(larger_C, self.place_BC[b])
 
 
-class _Scratch:
-    """One buffer for what each chunk looks up: new memory would cost more than the looking up."""
+class _Buffer:
+    """Memory for what each chunk looks up: new memory would cost more than the looking up."""
 
     def __init__(self) -> None:
-        self.buffer: Tensor | None = None
+        self.memory: Tensor | None = None
 
-    def look_up(self, table_KC: Tensor, row_T: Tensor) -> Tensor:
-        """Rows of a table, overwritten by the next call."""
-        size = (len(row_T), table_KC.shape[1])
-        if self.buffer is None or self.buffer.shape != size:
-            self.buffer = table_KC.new_empty(size)
-        return torch.index_select(table_KC, 0, row_T, out=self.buffer)
+    def look_up(self, table_KC: Tensor, row_T: Tensor, like_TC: Tensor) -> Tensor:
+        """Rows of a table, (T, C) in memory as ``like_TC`` is, overwritten by the next call."""
+        by_pixel = like_TC.stride(1) == 1
+        size = like_TC.shape if by_pixel else like_TC.shape[::-1]
+        if self.memory is None or self.memory.shape != size:
+            self.memory = table_KC.new_empty(size)
+        if by_pixel:
+            return torch.index_select(table_KC, 0, row_T, out=self.memory)
+        return torch.index_select(table_KC.t().contiguous(), 1, row_T, out=self.memory).t()
 
 
-def _chunks(x_BCHW: Tensor) -> Iterator[tuple[int, int, int, Tensor]]:
-    """Image, first and last pixel, and the features (T, C) there, in at least float32; to be used before the next."""
+def _chunks(x_BCHW: Tensor, by_pixel: bool = False) -> Iterator[tuple[int, int, int, Tensor]]:
+    """Image, first and last pixel, and the features there, in at least float32; to be used before the next.
+
+    Args:
+        x_BCHW: features, contiguous or channels last.
+        by_pixel: have a pixel's features side by side whatever the layout is.
+
+    Yields:
+        The features as (T, C), in memory channel by channel where ``x_BCHW`` is.
+    """
     B, C, H, W = x_BCHW.shape
-    P = H * W
+    P, wide = H * W, wide_dtype(x_BCHW)
     x_BPC = x_BCHW.flatten(2).transpose(1, 2)
-    chunk = max((_CHUNK_CPU if x_BCHW.device.type == "cpu" else _CHUNK) // C, 16)
-    size = -(-P // -(-P // chunk))  # of equal chunks
-    wide = at_least_float32(x_BCHW[:0]).dtype
-    buffer_TC: Tensor | None = None
-    if x_BPC.stride(2) != 1 or x_BCHW.dtype != wide:
-        buffer_TC = x_BCHW.new_empty(size, C, dtype=wide)
+    lies_by_pixel = x_BPC.stride(2) == 1
+    most = max((_CHUNK_CPU if x_BCHW.device.type == "cpu" else _CHUNK) // C, 16)
+    size = -(-P // -(-P // most))  # of equal chunks
+    turn, widen = by_pixel and not lies_by_pixel, x_BCHW.dtype != wide
+    rows = x_BCHW.new_empty(C * size, dtype=wide) if turn or (widen and not lies_by_pixel) else None
+    pixels = x_BCHW.new_empty(size, C, dtype=wide) if turn or (widen and lies_by_pixel) else None
     for b in range(B):
         for start in range(0, P, size):
             x_TC = x_BPC[b, start : start + size]
-            if buffer_TC is not None:
-                x_TC = buffer_TC[: len(x_TC)].copy_(x_TC)
-            yield b, start, start + len(x_TC), x_TC
+            T = len(x_TC)
+            if rows is not None:  # before they are turned, for that would jump through memory
+                x_TC = rows[: C * T].view(C, T).copy_(x_TC.t()).t()
+            if pixels is not None:
+                x_TC = pixels[:T].copy_(x_TC)
+            yield b, start, start + T, x_TC
+
+
+def _similarity(x_TC: Tensor, mu_CN: Tensor, bias_N: Tensor) -> Tensor:
+    """``x @ mu + bias``, multiplied in the order in which the features lie."""
+    if x_TC.stride(1) == 1:
+        return torch.mm(x_TC, mu_CN).add_(bias_N)
+    return torch.mm(mu_CN.t(), x_TC.t()).t().add(bias_N).contiguous()
+
+
+def _add_product(out_TC: Tensor, slope_TL: Tensor, push_LC: Tensor) -> None:
+    """``out += slope @ push``, multiplied in the order in which ``out`` lies."""
+    if out_TC.stride(1) == 1:
+        out_TC.addmm_(slope_TL, push_LC)
+    else:
+        out_TC.t().addmm_(push_LC.t(), slope_TL.t())
+
+
+def _leading(live: Tensor, like_GK: Tensor) -> int:
+    """How many columns to compute: those with a center, where that number can be had without waiting for a device."""
+    return int(live) if live.device.type == "cpu" else like_GK.shape[1]
+
+
+def _lowest(like: Tensor) -> float:
+    """In place of minus infinity, with which a row in which nothing takes part would be NaN; leaves room to add to."""
+    return torch.finfo(like.dtype).min / 2
+
+
+def _padded(table: Tensor) -> Tensor:
+    """A table over classes (G, K, ...) with a row of zeros behind, for pixels without a label."""
+    return torch.cat([table, torch.zeros_like(table[:, :1])], 1)
+
+
+def _accurate_zeros(size: int, like: Tensor) -> Tensor:
+    """To sum up in."""
+    return like.new_zeros(size, dtype=like.dtype if like.device.type == "mps" else torch.float64)

@@ -15,7 +15,7 @@ from classaware.regularization.centers import class_centers
 from classaware.regularization.distributed import processes
 from classaware.regularization.labels import split_valid
 from classaware.regularization.losses import Mean, takes_part
-from classaware.regularization.passes import centers_pass, class_sums, gradient_pass, pixel_pass
+from classaware.regularization.passes import centers_pass, class_counts, class_sums, gradient_pass, pixel_pass
 from classaware.regularization.reference import Running, Settings, joint_means, joint_sums, losses_of, reference_terms
 
 # Below this many classes, looking for those that are in the batch costs more than it saves.
@@ -121,9 +121,7 @@ def _classes(
     """Centers of all classes, in the order in which the passes take them."""
     K = settings.num_classes
     sums_GKC = class_sums(x_BCHW, y_BP, K, settings.centers == "image")
-    ones_BP = torch.ones_like(y_BP)
-    counts_BK = torch.zeros_like(y_BP[:, :1]).expand(-1, K + 1).clone().scatter_add_(1, y_BP.long(), ones_BP)[:, :K]
-    sums_GKC, counts_GK = joint_sums(sums_GKC, counts_BK.to(sums_GKC.dtype), settings)
+    sums_GKC, counts_GK = joint_sums(sums_GKC, class_counts(y_BP, K).to(sums_GKC.dtype), settings)
     mu_GKC, present_GK = class_centers(sums_GKC, counts_GK), counts_GK > 0
     slope_GK = 1 / counts_GK.clamp(min=1)
     frozen: Running | None = None

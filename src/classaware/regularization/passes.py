@@ -12,13 +12,18 @@ import torch
 from torch import Tensor
 
 from classaware.regularization import chunked
-from classaware.regularization.precision import at_least_float32
 
 
 @torch.library.custom_op("classaware::class_sums", mutates_args=())
 def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor:
     """Sums of the features of each class, (G, K, C) in at least float32."""
     return _passes(x_BCHW).class_sums(_dense(x_BCHW), y_BP, num_classes, per_image)
+
+
+@torch.library.custom_op("classaware::class_counts", mutates_args=())
+def class_counts(y_BP: Tensor, num_classes: int) -> Tensor:
+    """Number of pixels of each class in each image, int64 (B, K)."""
+    return chunked.class_counts(y_BP, num_classes)
 
 
 @torch.library.custom_op("classaware::centers_pass", mutates_args=())
@@ -106,7 +111,12 @@ def gradient_pass(
 @class_sums.register_fake
 def _(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor:
     B, C = x_BCHW.shape[:2]
-    return x_BCHW.new_empty(B if per_image else 1, num_classes, C, dtype=at_least_float32(x_BCHW[:0]).dtype)
+    return x_BCHW.new_empty(B if per_image else 1, num_classes, C, dtype=chunked.wide_dtype(x_BCHW))
+
+
+@class_counts.register_fake
+def _(y_BP: Tensor, num_classes: int) -> Tensor:
+    return y_BP.new_empty(len(y_BP), num_classes, dtype=torch.long)
 
 
 @centers_pass.register_fake
