@@ -69,12 +69,15 @@ def centers_pass(
         mu_LC = mu_GKC[g, :L]
         similarity_LN = torch.addmm(columns.bias_GN[g], mu_LC, columns.mu_GCN[g])
         counted_L = columns.threshold_GN[g, :L].isfinite().to(mu_GKC.dtype)
-        rows_L, slope_LL = _dependency(similarity_LN, columns.threshold_GN[g], own_L1, keep_L1, counted_L, squares)
+        rows_L, slope_LN, factor_L = _dependency(
+            similarity_LN, columns.threshold_GN[g], own_L1, keep_L1, counted_L, squares
+        )
         # A class without a center looks at all alike.
         number = part_GK[g].sum().to(mu_GKC.dtype)
         alike = (1 / number.clamp(min=1) - share_G[g]).relu() * (number - 1)
         total += rows_L.sum() + rest_G[g] * (alike.square() if squares else alike.clamp(CLIP, 1 - CLIP))
-        torch.mm(slope_LL[:, :L], mu_LC * scale, out=dmu_GKC[g, :L])
+        slope_LN *= (scale * factor_L).unsqueeze(-1)
+        torch.mm(slope_LN[:, :L], mu_LC, out=dmu_GKC[g, :L])
     return total[0].to(mu_GKC.dtype), dmu_GKC
 
 
@@ -117,10 +120,12 @@ def pixel_pass(
             totals_2[0] += distance_TC.sum(1).dot(labelled_T)
         similarity_TN = _similarity(x_TC, columns.mu_GCN[g], columns.bias_GN[g])
         similarity_TN.scatter_(1, own_T1, ideal_T1)  # Eq. 10
-        rows_T, slope_TN = _dependency(similarity_TN, columns.threshold_GN[g], own_T1, keep_T1, counted_T, squares)
+        rows_T, slope_TN, factor_T = _dependency(
+            similarity_TN, columns.threshold_GN[g], own_T1, keep_T1, counted_T, squares
+        )
         slope_TN.scatter_(1, own_T1, 0)  # of the last column, nobody reads it
         totals_2[1] += rows_T.sum()
-        torch.mul(slope_TN[:, :L], scale, out=slope_BPK[b, start:stop, :L])
+        torch.mul(slope_TN[:, :L], (scale * factor_T).unsqueeze(-1), out=slope_BPK[b, start:stop, :L])
     totals_2[0] -= largest.value_BC.sum(dtype=totals_2.dtype)
     return totals_2.to(mu_GKC.dtype), slope_BPK, largest.place_BC
 
@@ -230,26 +235,31 @@ class _Pixels(NamedTuple):
         keep_BP = torch.where(without_center_BP, others_G1, 0.0)
         labelled_BP = labelled_BP.to(ideal_GK.dtype)
         counted_BP = torch.ones_like(labelled_BP) if count_unlabelled else labelled_BP
-        return cls(y_BP, *(f.unsqueeze(-1) for f in (own_BP, ideal_BP, keep_BP)), labelled_BP, counted_BP)
+        own_BP1, ideal_BP1, keep_BP1 = own_BP.unsqueeze(-1), ideal_BP.unsqueeze(-1), keep_BP.unsqueeze(-1)
+        return cls(y_BP, own_BP1, ideal_BP1, keep_BP1, labelled_BP, counted_BP)
 
 
 def _dependency(
     similarity_TN: Tensor, threshold_N: Tensor, own_T1: Tensor, keep_T1: Tensor, counted_T: Tensor, squares: bool
-) -> tuple[Tensor, Tensor]:
-    """Eqs. 5, 6 and 11 to 13 for some rows: what each adds to the total, and its derivative to the similarities."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Eqs. 5, 6 and 11 to 13 for some rows.
+
+    Returns:
+        What each row adds to the total (T,), the derivative of the row to the similarities (T, N), and that of what it
+        adds to the row (T,).
+    """
     attention_TN = similarity_TN.softmax(1)
     excess_TN = (attention_TN - threshold_N).relu_()
     excess_TN.scatter_(1, own_T1, excess_TN.gather(1, own_T1).mul_(keep_T1))
     row_T = excess_TN.sum(1)
     above_TN = excess_TN.sign_()
     above_TN.scatter_(1, own_T1, above_TN.gather(1, own_T1).mul_(keep_T1))
-    if squares:
-        value_T, factor_T = row_T.square() * counted_T, 2 * row_T * counted_T
-    else:
-        value_T, inside_T = row_T.clamp(CLIP, 1 - CLIP) * counted_T, (row_T >= CLIP) & (row_T <= 1 - CLIP)
-        factor_T = counted_T * inside_T
     mean_T1 = (attention_TN * above_TN).sum(1, keepdim=True)
-    return value_T, above_TN.sub_(mean_T1).mul_(attention_TN).mul_(factor_T.unsqueeze(-1))
+    slope_TN = above_TN.sub_(mean_T1).mul_(attention_TN)
+    if squares:
+        return row_T.square() * counted_T, slope_TN, 2 * row_T * counted_T
+    inside_T = (row_T >= CLIP) & (row_T <= 1 - CLIP)
+    return row_T.clamp(CLIP, 1 - CLIP) * counted_T, slope_TN, counted_T * inside_T
 
 
 class _Largest:

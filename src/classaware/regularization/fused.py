@@ -152,7 +152,7 @@ def _classes(
 def _derivatives(means: tuple[Mean, Mean, Mean], losses: tuple[Tensor, Tensor, Tensor], squares: bool) -> Tensor:
     """Of the losses to this process's totals, (3,)."""
     totals_3 = torch.stack([mean.total for mean in means])
-    counts_3 = torch.stack([mean.count.to(totals_3.dtype) for mean in means]).clamp(min=1)
+    counts_3 = torch.stack([mean.number.to(totals_3.dtype) for mean in means]).clamp(min=1)
     if squares:
         return 1 / counts_3
     derivatives_3 = 2 * totals_3 / counts_3.square()
@@ -170,7 +170,7 @@ class _Terms(torch.autograd.Function):
         return terms_3.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient_3: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient_3: Tensor) -> tuple[Tensor | None, ...]:
         x, y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_3, live, dropped_BC = ctx.saved_tensors
         unused = (None,) * 10
         if not torch.compiler.is_compiling() and torch.is_grad_enabled():  # the gradient is to be differentiated again

@@ -22,16 +22,16 @@ class Mean(NamedTuple):
 
     Attributes:
         total: sum over the elements that count (of their squares under ``mean_of_squares``).
-        count: how many they are.
+        number: how many they are.
     """
 
     total: Tensor
-    count: Tensor
+    number: Tensor
 
 
 def f_mse(mean: Mean, knobs: Knobs) -> Tensor:
     """Eqs. 7 and 14, and Eq. 2 but for its floor; a zero that keeps the graph where there is nothing to average."""
-    mean_value = mean.total / mean.count.clamp(min=1)
+    mean_value = mean.total / mean.number.clamp(min=1)
     return mean_value if knobs.reduction == "mean_of_squares" else mean_value.square()
 
 
@@ -39,7 +39,7 @@ def with_floor(loss: Tensor, mean: Mean, knobs: Knobs) -> Tensor:
     """The floor under intra_c2p that belongs to the authors' square of a mean."""
     if knobs.reduction == "mean_of_squares":
         return loss
-    return torch.where(mean.count > 0, loss.clamp(min=FLOOR), loss)
+    return torch.where(mean.number > 0, loss.clamp(min=FLOOR), loss)
 
 
 def intra_c2p(x_BPC: Tensor, y_BP: Tensor, valid_BP: Tensor, mu_BKC: Tensor, knobs: Knobs, drop_max: bool) -> Mean:

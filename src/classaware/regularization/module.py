@@ -49,10 +49,16 @@ class ClassAwareRegularization(nn.Module):
     the features in front of the last convolutions (best: the output of a 1x1 convolution without norm or activation)
     and the labels, and add ``total`` to the loss. Nothing remains at inference.
 
-    Class centers are means over the ground truth of the batch that this process sees (in a distributed run of that
-    process's share); they carry no gradient in intra_c2p and inter_c2p, and only the
-    query side does in inter_c2c. Everything is computed in float32 (float64 for float64 features) whatever the
-    features' dtype and whether autocast is on. Nothing waits for a device.
+    Class centers are means over the ground truth of the batch; they carry no gradient in intra_c2p and inter_c2p, and
+    only the query side does in inter_c2c. Everything is computed in float32 (float64 for float64 features) whatever
+    the features' dtype and whether autocast is on. Nothing waits for a device.
+
+    In a distributed run (torch.distributed initialized, by whomever) the batch is that of all processes: values, and
+    gradients after the averaging that DDP and FSDP do, are those of one process with the joint batch, also where
+    processes hold different numbers of images or of labeled pixels. Every process has to call the regularizer equally
+    often and to weight its terms alike. A step takes two collectives: one of the class sums and counts, K x (C + 1)
+    numbers, and one of four numbers (with ``reduce="replica"`` or ``centers="image"`` one of them). Where only some of
+    the processes share a batch, set the attribute ``process_group`` to their group.
 
     With ``centers="ema"`` all terms see the running centers r' = r + (1 - decay)(mu - r), which are saved with the
     model and updated in training mode alone. A class is absent until it was seen once. In the authors' code inter_c2c
@@ -79,6 +85,13 @@ class ClassAwareRegularization(nn.Module):
         c2p_scale: ``sqrt_channels`` or ``none``; None: the preset's.
         ignored: ``count`` or ``exclude``; None: the preset's.
         absent: ``zero_center`` or ``exclude``; None: the preset's.
+        reduce: over several processes: ``global``, the losses of the joint batch; or ``replica``, as in the authors'
+            code: joint centers, but each process's own means (and squares of means), of which the processes' average
+            is minimized.
+        fused: compute values and gradient in three passes over the features (Triton kernels on CUDA, chunks of torch
+            operations elsewhere) and keep P x K numbers for backward; False: the readable reference in autograd, for
+            which many times the features' memory is kept. Both give the same to rounding. Second derivatives and
+            function transforms (vmap, jvp) are always the reference's.
         check_labels: look for labels that are neither a class nor ``ignore_index``. None: on the CPU only, for on
             another device the look waits for it. Where not looked for, such pixels count as ignored.
         check_finite: look for NaN and infinity in the features (waits for the device).

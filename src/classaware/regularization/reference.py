@@ -81,9 +81,7 @@ def joint_sums(sums_BKC: Tensor, counts_BK: Tensor, settings: Settings) -> tuple
     return packed[..., :-1], packed[..., -1]
 
 
-def _centers(
-    sums_BKC: Tensor, counts_BK: Tensor, settings: Settings, running: Running | None
-) -> tuple[Tensor, Tensor]:
+def _centers(sums_BKC: Tensor, counts_BK: Tensor, settings: Settings, running: Running | None) -> tuple[Tensor, Tensor]:
     """Class centers and which classes have one; a leading dimension of 1 where the batch shares them."""
     sums_BKC, counts_BK = joint_sums(sums_BKC, counts_BK, settings)
     mu_BKC, present_BK = class_centers(sums_BKC, counts_BK), counts_BK > 0
