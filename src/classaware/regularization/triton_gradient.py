@@ -86,9 +86,10 @@ def gradient_pass(
     gradient_BCHW = torch.empty_like(x_BCHW)
     # Wide blocks read the slopes, which many classes make large, less often; narrow ones hide more of memory's latency.
     T_CHANNELS = 32 if K <= 64 else 64
-    gradient_kernel[(B * triton.cdiv(H * W, _PIXELS), triton.cdiv(C, T_CHANNELS))](
-        x_BCHW, y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_2, live, gradient_BCHW,
-        C=C, P=H * W, K=K, **pixel_strides(x_BCHW), groups=G,
-        SQUARES=squares, T_PIXELS=_PIXELS, T_CHANNELS=T_CHANNELS, T_CLASSES=_CLASSES, num_warps=4, num_stages=2,
-    )  # fmt: skip
+    with torch.cuda.device_of(x_BCHW):
+        gradient_kernel[(B * triton.cdiv(H * W, _PIXELS), triton.cdiv(C, T_CHANNELS))](
+            x_BCHW, y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_2, live, gradient_BCHW,
+            C=C, P=H * W, K=K, **pixel_strides(x_BCHW), groups=G,
+            SQUARES=squares, T_PIXELS=_PIXELS, T_CHANNELS=T_CHANNELS, T_CLASSES=_CLASSES, num_warps=4, num_stages=2,
+        )  # fmt: skip
     return gradient_BCHW

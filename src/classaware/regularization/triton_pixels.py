@@ -10,12 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from classaware.regularization.triton_softmax import softmax_rows
 from classaware.regularization.triton_tiles import exact_dot, load_tile, pixel_strides
 
 _IN_REGISTERS = 64  # classes; a row of more goes through memory
 _PIXELS, _CLASSES = 64, 128  # of a tile; with these no kernel spills registers on compute capability 9.0
-_LOWEST = tl.constexpr(-3e38)  # of a class that takes no part; finite, for infinities make NaN
-_CLIP = tl.constexpr(1e-7)  # of every row sum
 
 
 @triton.jit
@@ -50,39 +49,6 @@ def _similarities(
 
 
 @triton.jit
-def _rows(
-    similarity, y, inside, k, K, ideal_ptr, part_ptr, rest, share, live, terms_ptr, slope_ptr, scale,
-    SQUARES: tl.constexpr, COUNT_UNLABELLED: tl.constexpr,
-):  # fmt: skip
-    """Softmax over one row of similarities per pixel, the sum of the rows' terms, and the slopes."""
-    ideal = tl.load(ideal_ptr + k, mask=k < live, other=0.0)
-    part = (tl.load(part_ptr + k, mask=k < live, other=0) != 0) & (k < live)
-    other = k[None, :] != y[:, None]
-    logits = tl.where(part[None, :], tl.where(other, similarity * scale, ideal[None, :]), _LOWEST)
-    peak = tl.maximum(tl.max(logits, 1), tl.where(rest > 0, 0.0, _LOWEST))
-    powers = tl.where(part[None, :], tl.exp(logits - peak[:, None]), 0.0)
-    zero = tl.where(rest > 0, tl.exp(-peak), 0.0)  # of each class without a center
-    z = tl.sum(powers, 1) + rest * zero
-    z = tl.where(z == 0, 1.0, z)  # nothing takes part
-    attention, zero = powers * (1 / z)[:, None], zero / z
-    above = other & (attention > share)
-    others = tl.where(zero > share, rest - ((y >= live) & (y < K)).to(tl.float32), 0.0)
-    row = tl.sum(tl.where(above, attention - share, 0.0), 1) + others * (zero - share)
-    q = tl.sum(tl.where(above, attention, 0.0), 1) + others * zero
-    counted = (inside if COUNT_UNLABELLED else inside & (y < K)).to(tl.float32)
-    if SQUARES:
-        term, factor = row * row, 2 * row
-    else:
-        term = tl.minimum(tl.maximum(row, _CLIP), 1 - _CLIP)
-        factor = ((row >= _CLIP) & (row <= 1 - _CLIP)).to(tl.float32)
-    tl.store(terms_ptr, tl.sum(term * counted, 0))
-    slope = (scale * factor * counted)[:, None] * attention * (above.to(tl.float32) - q[:, None])
-    at = slope_ptr + tl.arange(0, similarity.shape[0])[:, None] * K + k[None, :]
-    slope = tl.where(other, slope, 0.0).to(slope_ptr.dtype.element_ty)
-    tl.store(at, slope, mask=inside[:, None] & (k < live)[None, :])
-
-
-@triton.jit
 def few_kernel(
     x_ptr, y_ptr, mu_ptr, ideal_ptr, part_ptr, rest_ptr, share_ptr, live_ptr, distances_ptr, terms_ptr, slope_ptr,
     scale, C, P, K, image_stride, channel_stride, pixel_stride, groups,
@@ -102,7 +68,7 @@ def few_kernel(
         y, inside, k, live, C, K, channel_stride, pixel_stride, True, SQUARES, T_PIXELS, T_CHANNELS, T_CLASSES,
     )  # fmt: skip
     tl.store(distances_ptr + tl.program_id(0), tl.sum(distances, 0))
-    _rows(
+    softmax_rows(
         similarity, y, inside, k, K, ideal_ptr + group * K, part_ptr + group * K, tl.load(rest_ptr + group),
         tl.load(share_ptr + group), live, terms_ptr + tl.program_id(0), slope_ptr + (image * P + start) * K, scale,
         SQUARES, COUNT_UNLABELLED,
@@ -159,7 +125,7 @@ def rows_kernel(
     y = tl.load(y_ptr + image * P + start + pixels, mask=inside, other=K)
     at = (image * P + start) * K
     similarity = load_tile(similarity_ptr + at, pixels, k, K, 1, inside[:, None] & (k < live)[None, :])
-    _rows(
+    softmax_rows(
         similarity, y, inside, k, K, ideal_ptr + group * K, part_ptr + group * K, tl.load(rest_ptr + group),
         tl.load(share_ptr + group), live, terms_ptr + tl.program_id(0), slope_ptr + at, scale,
         SQUARES, COUNT_UNLABELLED,
@@ -205,7 +171,8 @@ def pixel_pass(
     slope_BPK = torch.empty((B, H * W, mu_GKC.shape[1]), dtype=slopes, device=x_BCHW.device)
     knobs = {"scale": scale, "SQUARES": squares, "COUNT_UNLABELLED": count_unlabelled}
     launch = _few if mu_GKC.shape[1] <= _IN_REGISTERS else _many
-    totals_2 = launch(x_BCHW, y_BP, mu_GKC, (ideal_GK, part_GK, rest_G, share_G, live), slope_BPK, knobs)
+    with torch.cuda.device_of(x_BCHW):
+        totals_2 = launch(x_BCHW, y_BP, mu_GKC, (ideal_GK, part_GK, rest_G, share_G, live), slope_BPK, knobs)
     return totals_2, slope_BPK
 
 

@@ -73,9 +73,10 @@ def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) 
     tiles_per_split = triton.cdiv(tiles, splits)
     splits = triton.cdiv(tiles, tiles_per_split)
     sums_GSKC = torch.empty((G, splits, K, C), dtype=torch.float32, device=x_BCHW.device)
-    sums_kernel[(G * splits, *blocks)](
-        x_BCHW, y_BP, sums_GSKC,
-        B=B // G, C=C, P=P, K=K, **pixel_strides(x_BCHW), splits=splits, tiles_per_split=tiles_per_split,
-        T_PIXELS=_PIXELS, T_CHANNELS=_CHANNELS, T_CLASSES=T_CLASSES, SKIP=blocks[1] > 1, num_warps=4, num_stages=3,
-    )  # fmt: skip
+    with torch.cuda.device_of(x_BCHW):
+        sums_kernel[(G * splits, *blocks)](
+            x_BCHW, y_BP, sums_GSKC,
+            B=B // G, C=C, P=P, K=K, **pixel_strides(x_BCHW), splits=splits, tiles_per_split=tiles_per_split,
+            T_PIXELS=_PIXELS, T_CHANNELS=_CHANNELS, T_CLASSES=T_CLASSES, SKIP=blocks[1] > 1, num_warps=4, num_stages=3,
+        )  # fmt: skip
     return sums_GSKC[:, 0] if splits == 1 else sums_GSKC.sum(1)
