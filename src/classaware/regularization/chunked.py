@@ -94,16 +94,17 @@ def pixel_pass(
     scale: float,
     squares: bool,
     count_unlabelled: bool,
-    drop_max: bool = False,
+    drop_max: bool,
+    width: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`classaware.regularization.passes.pixel_pass`."""
     B, C = x_BCHW.shape[:2]
-    G, K = mu_GKC.shape[:2]
+    G = len(mu_GKC)
     columns = _Columns.of(mu_GKC, part_GK, rest_G, share_G, live, scale)
     L = _leading(live, mu_GKC)
     ideal_GK = ideal_GK.masked_fill(~part_GK, _lowest(mu_GKC))
     pixels = _Pixels.of(y_BP, ideal_GK, rest_G, live, columns, count_unlabelled)
-    slope_BPK = x_BCHW.new_empty(*y_BP.shape, K, dtype=slope_dtype(x_BCHW))
+    slope_BPL = x_BCHW.new_empty(*y_BP.shape, width, dtype=slope_dtype(x_BCHW))
     largest = _Largest(B if drop_max else 0, C, mu_GKC)
     totals_2 = _accurate_zeros(2, mu_GKC)
     mu_GKC, buffer = _padded(mu_GKC), _Buffer()
@@ -125,16 +126,16 @@ def pixel_pass(
         )
         slope_TN.scatter_(1, own_T1, 0)  # of the last column, nobody reads it
         totals_2[1] += rows_T.sum()
-        torch.mul(slope_TN[:, :L], (scale * factor_T).unsqueeze(-1), out=slope_BPK[b, start:stop, :L])
+        torch.mul(slope_TN[:, :L], (scale * factor_T).unsqueeze(-1), out=slope_BPL[b, start:stop, :L])
     totals_2[0] -= largest.value_BC.sum(dtype=totals_2.dtype)
-    return totals_2.to(mu_GKC.dtype), slope_BPK, largest.place_BC
+    return totals_2.to(mu_GKC.dtype), slope_BPL, largest.place_BC
 
 
 def gradient_pass(
     x_BCHW: Tensor,
     y_BP: Tensor,
     mu_GKC: Tensor,
-    slope_BPK: Tensor,
+    slope_BPL: Tensor,
     dsums_GKC: Tensor,
     coefs_2: Tensor,
     live: Tensor,
@@ -164,7 +165,7 @@ def gradient_pass(
         else:
             direct_TC = result.look_up(dsums_GKC[g], y_T, x_TC)
         direct_TC.addcmul_(away_TC, pull_BP1[b, start:stop])
-        _add_product(direct_TC, slope_BPK[b, start:stop, :L].to(x_TC.dtype), push_GKC[g])
+        _add_product(direct_TC, slope_BPL[b, start:stop, :L].to(x_TC.dtype), push_GKC[g])
         if direct_TC is not gradient_TC:
             gradient_TC.copy_(direct_TC)
     return gradient_BCHW

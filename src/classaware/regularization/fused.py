@@ -84,7 +84,7 @@ def _forward(
     rows, dmu_GKC = centers_pass(
         classes.mu_GKC, classes.part_GK, classes.rest_G, settings.c2c_margin / others_G, classes.live, C**-0.5, squares
     )
-    totals_2, slope_BPK, dropped_BC = pixel_pass(
+    totals_2, slope_BPL, dropped_BC = pixel_pass(
         x_BCHW,
         classes.y_BP,
         classes.mu_GKC,
@@ -97,6 +97,8 @@ def _forward(
         squares,
         all_count,
         settings.drop_max,
+        # A number that cannot be known when code is compiled, nor on a GPU without waiting for it.
+        K if torch.compiler.is_compiling() or x_BCHW.device.type != "cpu" else int(classes.live),
     )
     pixels_B = torch.full_like(valid_BP[:, 0], y_BP.shape[1], dtype=torch.long) if all_count else valid_BP.sum(1)
     c2p = Mean(totals_2[1], pixels_B.sum())
@@ -111,7 +113,7 @@ def _forward(
     derivatives = _derivatives(means, losses, squares).unbind()
     coefs_3 = torch.stack([derivative * factor for derivative, factor in zip(derivatives, factors, strict=True)])
     dsums_GKC = dmu_GKC * classes.slope_GK1
-    saved = [classes.y_BP, classes.mu_GKC, slope_BPK, dsums_GKC, coefs_3, classes.live, dropped_BC]
+    saved = [classes.y_BP, classes.mu_GKC, slope_BPL, dsums_GKC, coefs_3, classes.live, dropped_BC]
     return torch.stack(losses), saved, frozen
 
 
@@ -171,7 +173,7 @@ class _Terms(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient_3: Tensor) -> tuple[Tensor | None, ...]:
-        x, y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_3, live, dropped_BC = ctx.saved_tensors
+        x, y_BP, mu_GKC, slope_BPL, dsums_GKC, coefs_3, live, dropped_BC = ctx.saved_tensors
         unused = (None,) * 10
         if not torch.compiler.is_compiling() and torch.is_grad_enabled():  # the gradient is to be differentiated again
             terms = torch.stack(ctx.again(x))
@@ -179,6 +181,6 @@ class _Terms(torch.autograd.Function):
         coefs_3 = coefs_3 * gradient_3
         dsums_GKC = dsums_GKC * coefs_3[1]
         gradient = gradient_pass(
-            x.detach(), y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_3[::2].contiguous(), live, dropped_BC, ctx.squares
+            x.detach(), y_BP, mu_GKC, slope_BPL, dsums_GKC, coefs_3[::2].contiguous(), live, dropped_BC, ctx.squares
         )
         return gradient, *unused

@@ -48,6 +48,7 @@ def pixel_pass(
     squares: bool,
     count_unlabelled: bool,
     drop_max: bool,
+    width: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sums of intra_c2p's distances and inter_c2p's rows, and what their gradient needs.
 
@@ -64,28 +65,25 @@ def pixel_pass(
         squares: sum squares (``mean_of_squares``).
         count_unlabelled: pixels without a label have a row that counts.
         drop_max: leave the largest distance of each image and channel out.
+        width: columns of the slopes that are returned, ``live`` or more; K on a GPU.
 
     Returns:
-        Totals (2,); the derivative of the second one to the similarities before scaling, (B, P, K); and the pixels
-        whose distances were left out, (B, C), or (0,).
+        Totals (2,); the derivative of the second one to the similarities before scaling, (B, P, width), of which the
+        first ``live`` columns are filled; and the pixels whose distances were left out, (B, C), or (0,).
     """
-    passes = chunked if drop_max else _passes(x_BCHW)
-    options = {"drop_max": True} if drop_max else {}
-    totals_2, slope_BPK, *dropped = passes.pixel_pass(
-        _dense(x_BCHW),
-        y_BP,
-        mu_GKC,
-        ideal_GK,
-        part_GK,
-        rest_G,
-        share_G,
-        live,
-        scale=scale,
-        squares=squares,
-        count_unlabelled=count_unlabelled,
-        **options,
-    )
-    return totals_2, slope_BPK, dropped[0] if dropped else y_BP.new_empty(0)
+    tensors = (_dense(x_BCHW), y_BP, mu_GKC, ideal_GK, part_GK, rest_G, share_G, live)
+    passes = _passes(x_BCHW)
+    if passes is chunked or drop_max:
+        return chunked.pixel_pass(
+            *tensors,
+            scale=scale,
+            squares=squares,
+            count_unlabelled=count_unlabelled,
+            drop_max=drop_max,
+            width=width,
+        )
+    totals_2, slope_BPK = passes.pixel_pass(*tensors, scale=scale, squares=squares, count_unlabelled=count_unlabelled)
+    return totals_2, slope_BPK, y_BP.new_empty(0)
 
 
 @torch.library.custom_op("classaware::gradient_pass", mutates_args=())
@@ -93,7 +91,7 @@ def gradient_pass(
     x_BCHW: Tensor,
     y_BP: Tensor,
     mu_GKC: Tensor,
-    slope_BPK: Tensor,
+    slope_BPL: Tensor,
     dsums_GKC: Tensor,
     coefs_2: Tensor,
     live: Tensor,
@@ -102,7 +100,7 @@ def gradient_pass(
 ) -> Tensor:
     """The gradient to the features: of the two totals times ``coefs_2``, and of the class sums."""
     x_BCHW = _dense(x_BCHW)
-    arguments = (x_BCHW, y_BP, mu_GKC, slope_BPK, dsums_GKC, coefs_2, live)
+    arguments = (x_BCHW, y_BP, mu_GKC, slope_BPL, dsums_GKC, coefs_2, live)
     if dropped_BC.numel():
         return chunked.gradient_pass(*arguments, squares=squares, dropped_BC=dropped_BC)
     return _passes(x_BCHW).gradient_pass(*arguments, squares=squares)
@@ -138,10 +136,11 @@ def _(
     squares: bool,
     count_unlabelled: bool,
     drop_max: bool,
+    width: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     B, C = x_BCHW.shape[:2]
-    slope_BPK = x_BCHW.new_empty(*y_BP.shape, mu_GKC.shape[1], dtype=chunked.slope_dtype(x_BCHW))
-    return mu_GKC.new_empty(2), slope_BPK, y_BP.new_empty((B, C) if drop_max else (0,))
+    slope_BPL = x_BCHW.new_empty(*y_BP.shape, width, dtype=chunked.slope_dtype(x_BCHW))
+    return mu_GKC.new_empty(2), slope_BPL, y_BP.new_empty((B, C) if drop_max else (0,))
 
 
 @gradient_pass.register_fake
