@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench clean
 
 demo: $(READY)
 	rm -rf demo
@@ -18,6 +18,13 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# What a number is worth depends on what else the machine does: nothing, please. About a quarter of an hour on two cores.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	for name in regularizer step throughput scaling; do \
+		$(BIN)/python benchmarks/$$name.py --json runs/bench/$$name.json || exit 1; \
+	done
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "classaware needs Python 3.11 or newer")'

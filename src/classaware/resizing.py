@@ -5,6 +5,7 @@ Output i of ``size`` reads position i·(n − 1)/(size − 1) of n, so that the 
 whole result would be: training crops and tiles of large images are made this way.
 """
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classaware.regularization.labels import nearest_indices
+from classaware.regularization.precision import at_least_float32
 
 GRAY = 127.5 / 255  # of padding; exactly 0 after a normalization with mean and std of 0.5
 
@@ -54,6 +56,39 @@ def resize_label_window(label: Tensor, size: tuple[int, int], window: Window | N
     rows = nearest_indices(label.shape[0], size[0], label.device)[window.top : window.top + window.height]
     columns = nearest_indices(label.shape[1], size[1], label.device)[window.left : window.left + window.width]
     return label[rows[:, None], columns]
+
+
+def resize_maps(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear with aligned corners of whole maps in a network or a loss.
+
+    Where a gradient is wanted, as two matrix products: deterministic on every device, unlike torch's own gradient,
+    which adds with atomics on CUDA, and on a CPU in 0.5 to 0.9 of its time.
+
+    Args:
+        x: (B, C, h, w), floating.
+        size: (height, width).
+
+    Returns:
+        (B, C, *size) of the type of ``x``; computed in at least float32, under autocast too.
+    """
+    # Without a gradient torch's kernel is deterministic, but in deterministic mode it is not taken on a device.
+    slow = x.device.type != "cpu" and torch.are_deterministic_algorithms_enabled()
+    if torch.compiler.is_exporting() or not (slow or (torch.is_grad_enabled() and x.requires_grad)):
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    kind = x.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+        wide = at_least_float32(x)
+        rows, columns = (_weights(n, m, wide) for n, m in zip(x.shape[-2:], size, strict=True))
+        return (rows @ wide @ columns.T).to(x.dtype)
+
+
+def _weights(size_in: int, size_out: int, like: Tensor) -> Tensor:
+    """(size_out, size_in): what every source pixel gives to every position."""
+    i, steps = torch.arange(size_out, device=like.device) * (size_in - 1), max(size_out - 1, 1)
+    lower = (i // steps).unsqueeze(1)
+    share = ((i.unsqueeze(1) - lower * steps).double() / steps).to(like.dtype)
+    place = torch.arange(size_in, device=like.device)
+    return (place == lower) * (1 - share) + (place == lower + 1) * share
 
 
 class Neighbors(NamedTuple):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from classaware.models import create_segmenter
-from classaware.training.synchronization import NormSync
+from classaware.training.synchronization import NormSync, SynchronizedNorm
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "test_resnet"])
@@ -24,4 +24,4 @@ def test_conversion_changes_nothing_in_eval_mode(name: str) -> None:
     assert list(converted.state_dict()) == keys
     norms = [layer for layer in converted.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     assert norms
-    assert all(isinstance(layer, nn.SyncBatchNorm) for layer in norms)
+    assert all(isinstance(layer, SynchronizedNorm) for layer in norms)

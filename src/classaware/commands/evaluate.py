@@ -25,7 +25,7 @@ from classaware.evaluation.runner import Counts, evaluate
 from classaware.files import check_writable, sha256
 from classaware.models import Segmenter
 from classaware.provenance import commit, versions
-from classaware.training.card import NetworkCard, build_dataset, load_network, read_checkpoint
+from classaware.training.card import NetworkCard, build_dataset, load_network, trained_steps
 
 
 class Evaluation(NamedTuple):
@@ -147,7 +147,7 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
         checkpoint={
             "path": str(config.checkpoint),
             "sha256": sha256(config.checkpoint),
-            "step": read_checkpoint(config.checkpoint).get("global_step"),
+            "step": trained_steps(config.checkpoint),
         },
         training=plain_values(card.training | ({} if "configuration" in card.training else {"network": card.network})),
         versions=versions(),

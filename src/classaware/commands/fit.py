@@ -1,17 +1,19 @@
 """``classaware fit``: train a network."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
-from itertools import chain, count
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from classaware.commands.checks import check_numbers
@@ -24,12 +26,21 @@ from classaware.evaluation import Inference
 from classaware.files import write_atomically
 from classaware.provenance import commit, versions
 from classaware.regularization import ClassAwareRegularization
-from classaware.training.callbacks import SaveLast, StepProgressBar
-from classaware.training.card import NetworkCard, add_network_arguments, read_checkpoint
+from classaware.training.callbacks import StepProgressBar, StepSeeds
+from classaware.training.card import LAST, NetworkCard, add_network_arguments
+from classaware.training.checkpoints import SaveBest, SaveLast
+from classaware.training.determinism import arithmetic, deterministic
+from classaware.training.launch import check_processes, follow_torchrun
+from classaware.training.loops import count_in_steps
 from classaware.training.objective import RivalFactory
-from classaware.training.resume import check_resumable
+from classaware.training.precision import default_precision
+from classaware.training.preemption import Stopped
+from classaware.training.resume import BEGINNING, Start, check_resumable, find_start
+from classaware.training.run_log import RunLog
+from classaware.training.saving import DurableCheckpointIO
 from classaware.training.synchronization import NormSync
 from classaware.training.task import SegmentationTask
+from classaware.training.weights import is_released
 
 # Set here: logs, checkpoints and the progress bar have one right place each, and our samplers know their process.
 _TRAINER_OWN = {
@@ -41,6 +52,7 @@ _TRAINER_OWN = {
     "plugins",
     "use_distributed_sampler",
     "barebones",
+    "deterministic",
 }
 
 
@@ -51,9 +63,22 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("runs/latest"), help="folder for checkpoints and logs")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, sampling and augmentation")
     parser.add_argument(
+        "--deterministic",
+        type=bool,
+        default=False,
+        help="bitwise equal weights for equal seeds, on CUDA too (slower there); an operation that cannot raises",
+    )
+    parser.add_argument(
         "--allow_shared_images", type=bool, default=False, help="train though val_split has images of train_split"
     )
     parser.add_argument("--ckpt_path", type=Path | None, default=None, help="checkpoint to resume from")
+    parser.add_argument(
+        "--resume",
+        type=bool,
+        default=False,
+        help="go on from the last whole checkpoint in --output; where there is none, begin",
+    )
+    parser.add_argument("--save_every", type=int, default=200, help="steps from one checkpoint to the next")
     parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
     add_network_arguments(parser)
     parser.add_class_arguments(ClassAwareRegularization, "regularizer")
@@ -65,14 +90,19 @@ def build_parser() -> ArgumentParser:
     parser.add_class_arguments(
         SegmentationTask, "training", skip={"network", "regularizer", "rival", "inference"}, instantiate=False
     )
-    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN, instantiate=False)
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=_TRAINER_OWN | {"precision"}, instantiate=False)
+    parser.add_argument(
+        "--trainer.precision",
+        type=signature(pl.Trainer).parameters["precision"].annotation,
+        default=None,
+        help="of computing; null: bf16-mixed on a CUDA device that has it, else 32-true",
+    )
     parser.set_defaults(
         {
             "trainer.check_val_every_n_epoch": None,
             "trainer.val_check_interval": 1000,
             "trainer.enable_model_summary": False,
-            # Takes effect when there are several processes; PyTorch has it for CUDA alone.
-            "trainer.sync_batchnorm": torch.cuda.is_available(),
+            "trainer.sync_batchnorm": True,  # takes effect where there are several processes
         }
     )
     parser.link_arguments("data", "network.num_classes", lambda data: data.num_classes, apply_on="instantiate")
@@ -86,25 +116,47 @@ def run(arguments: Sequence[str]) -> None:
     parser = build_parser()
     config = parser.parse_args(expand_recipes(arguments))
     refuse_bases(config)
-    check_output(config.output, config.ckpt_path)
-    print(fit(parser, config))
+    if config.ckpt_path is not None and is_released(config.ckpt_path):
+        raise InputError(f"{config.ckpt_path} holds a network's weights alone: resume from a run's last.ckpt.")
+    start = find_start(config.output, config.ckpt_path, config.resume)
+    if start.note:
+        rank_zero_only(print)(f"classaware fit: {start.note}", file=sys.stderr)
+    with deterministic(config.deterministic):
+        path = fit(parser, config, start)
+    rank_zero_only(print)(path)
 
 
-def fit(parser: ArgumentParser, config: Namespace) -> Path:
+def fit(parser: ArgumentParser, config: Namespace, start: Start = BEGINNING) -> Path:
     """Train as ``config`` says; returns the last checkpoint's path."""
     check_numbers(config.seed, config.trainer)
+    if config.save_every < 1:
+        raise InputError(f"save_every={config.save_every}: must be at least 1.")
+    if config.deterministic and config.trainer.benchmark:
+        raise InputError("trainer.benchmark=true chooses algorithms by their speed: leave it out with --deterministic.")
+    config.trainer.precision = config.trainer.precision or default_precision(config.trainer.accelerator)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _quiet()
-    _shorten_intervals(config.trainer)
-    objects = _instantiate(parser, config)
+    objects = _instantiate(parser, config, start)
     task = objects.task
     task.card = _card(config, objects.data, objects.trainer.world_size)
     check_splits(objects.data, config.allow_shared_images)
-    if config.ckpt_path is not None:
-        check_resumable(config.ckpt_path, task.card, task.objective, task.optimizer, config.trainer.max_steps)
-    write_atomically(config.output / "config.yaml", parser.dump(config, skip_unset=False).encode())
+    if start.checkpoint is not None:
+        check_resumable(start.checkpoint, task.card, task.objective, task.optimizer)
+        if start.is_end(config.trainer.max_steps):
+            return _already_done(start.checkpoint, start.step, config)
+    _write_configuration(parser, config)
+    _train(objects, start, config)
+    return config.output / LAST
+
+
+def _train(objects: Namespace, start: Start, config: Namespace) -> None:
+    """What ends it early gets a line that says what to do."""
     try:
-        objects.trainer.fit(task, datamodule=objects.data, ckpt_path=config.ckpt_path, weights_only=True)
+        objects.trainer.fit(objects.task, datamodule=objects.data, ckpt_path=start.checkpoint, weights_only=True)
+    except Stopped as stopped:
+        if stopped.speaks:
+            print(f"classaware fit: {_after_stop(stopped, config)}", file=sys.stderr)
+        raise
     except torch.OutOfMemoryError as error:
         raise InputError("the device's memory is full: lower data.batch_size or data.crop_size.") from error
     except ValueError as error:
@@ -113,19 +165,44 @@ def fit(parser: ArgumentParser, config: Namespace) -> Path:
         raise InputError(
             "batch norm cannot train on one value per channel: raise data.batch_size or data.crop_size."
         ) from error
-    return config.output / "last.ckpt"
 
 
-def _shorten_intervals(trainer: Namespace) -> None:
+def _already_done(checkpoint: Path, step: int, config: Namespace) -> Path:
+    """For who gives the same command again and again that is no error."""
+    if not config.resume:
+        raise InputError(
+            f"checkpoint {checkpoint} is at step {step} and trainer.max_steps={config.trainer.max_steps}: there is "
+            "nothing left to train."
+        )
+    return checkpoint
+
+
+def _write_configuration(parser: ArgumentParser, config: Namespace) -> None:
+    """What the run is; where this start of it begins is no part of that."""
+    written = config.clone()
+    written.ckpt_path, written.resume = None, False
+    write_atomically(config.output / "config.yaml", parser.dump(written, skip_unset=False).encode())
+
+
+def _after_stop(stopped: Stopped, config: Namespace) -> str:
+    """One line: what happened, and how to go on."""
+    again = f"classaware fit --config {config.output / 'config.yaml'} --resume true"
+    done = f"{stopped.name} at step {stopped.step} of {config.trainer.max_steps}"
+    return f"stopped by {done}; " + (f"to go on: {again}" if stopped.step else "nothing is to be saved yet.")
+
+
+def _trainer_options(trainer: Namespace) -> dict[str, Any]:
     """A run shorter than an interval is validated and logged at its end."""
+    options: dict[str, Any] = trainer.as_dict()
     for name in ("val_check_interval", "log_every_n_steps"):
-        trainer[name] = trainer.max_steps if trainer[name] is None else min(trainer[name], trainer.max_steps)
-    trainer.val_check_interval *= trainer.accumulate_grad_batches  # Lightning counts batches
+        options[name] = trainer.max_steps if options[name] is None else min(options[name], trainer.max_steps)
+    options["val_check_interval"] *= trainer.accumulate_grad_batches  # Lightning counts batches
+    return options
 
 
-def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
+def _instantiate(parser: ArgumentParser, config: Namespace, start: Start) -> Namespace:
     """Build what the configuration describes: data, network, regularizer, then the task and its trainer."""
-    options = config.trainer.as_dict()
+    options = _trainer_options(config.trainer)
     synchronize = options.pop("sync_batchnorm")
     try:
         objects = parser.instantiate(config)
@@ -138,15 +215,17 @@ def _instantiate(parser: ArgumentParser, config: Namespace) -> Namespace:
             **config.training.as_dict(),
         )
         objects.trainer = pl.Trainer(
-            **options,
-            plugins=[NormSync()] if synchronize else None,
-            logger=_loggers(config.output, config.ckpt_path is not None),
-            callbacks=_callbacks(config.output),
+            **follow_torchrun(options),
+            plugins=[DurableCheckpointIO(), *([NormSync()] if synchronize else [])],
+            logger=[log := RunLog(config.output / "logs" / "metrics.csv", start.in_place), _tensorboard(config, start)],
+            callbacks=_callbacks(config, start, log),
             default_root_dir=config.output,
             use_distributed_sampler=False,
         )
     except (ValueError, MisconfigurationException) as error:
         raise InputError(str(error)) from error
+    check_processes(objects.trainer)
+    count_in_steps(objects.trainer)
     return objects
 
 
@@ -169,7 +248,7 @@ def _card(config: Namespace, data: SegmentationData, processes: int) -> NetworkC
 def _training(config: Namespace, processes: int) -> dict[str, Any]:
     """What results are compared by, the most asked for first, and the whole configuration."""
     backbone, data, trainer = config.network.backbone, config.data, config.trainer
-    apart = {"config", "output", "seed", "ckpt_path"}
+    apart = {"config", "output", "seed", "ckpt_path", "resume", "save_every"}
     return {
         "seed": config.seed,
         "steps": trainer.max_steps,
@@ -178,35 +257,21 @@ def _training(config: Namespace, processes: int) -> dict[str, Any]:
         "image_size": plain_values(data.image_size),
         "weights": str(backbone.weights or backbone.pretrained),
         "processes": processes,
+        "arithmetic": arithmetic() | {"precision": config.trainer.precision},
         "configuration": {key: value for key, value in plain_values(config).items() if key not in apart},
         "versions": versions(),
         "commit": commit(),
     }
 
 
-def _callbacks(output: Path) -> list[Callback]:
-    best = ModelCheckpoint(
-        output, filename="best", monitor="val/miou", mode="max", save_top_k=1, enable_version_counter=False
-    )
-    return [best, SaveLast(output / "last.ckpt"), StepProgressBar()]
+def _callbacks(config: Namespace, start: Start, log: RunLog) -> list[Callback]:
+    last = SaveLast(config.output, config.save_every, log, start.from_last)
+    return [StepSeeds(config.seed), SaveBest(config.output), last, StepProgressBar()]
 
 
-def _loggers(output: Path, resumed: bool) -> list[Any]:
-    name = "logs"
-    if resumed:  # the CSV logger empties a folder that it finds
-        name = next(n for n in chain(["logs"], (f"logs-{i}" for i in count(2))) if not (output / n).exists())
-    return [CSVLogger(output, name="", version=name), TensorBoardLogger(output, name="", version="tensorboard")]
-
-
-def check_output(output: Path, ckpt_path: Path | None) -> None:
-    """A finished or stopped run is not overwritten by accident, and a checkpoint to resume from must be readable."""
-    if ckpt_path is not None:
-        read_checkpoint(ckpt_path)
-    elif (output / "last.ckpt").exists():
-        raise InputError(
-            f"output folder {output} already holds a run: resume it with --ckpt_path {output / 'last.ckpt'}, "
-            "or choose another --output."
-        )
+def _tensorboard(config: Namespace, start: Start) -> TensorBoardLogger:
+    # What an earlier process logged from the purged step on is not shown.
+    return TensorBoardLogger(config.output, name="", version="tensorboard", purge_step=start.step)
 
 
 def check_splits(data: SegmentationData, allow_shared_images: bool) -> None:

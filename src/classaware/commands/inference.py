@@ -16,7 +16,7 @@ _OPTIONS = tuple(signature(Inference).parameters)
 
 def add_inference_arguments(parser: ArgumentParser) -> None:
     """Which network, where, and how images become label maps."""
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
+    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit' or 'weights'")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, ...; auto: cuda where there is one")
     parser.add_class_arguments(Inference, instantiate=False)
     # What is not given is as in the training; null is a value like any other.

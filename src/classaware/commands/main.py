@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "mIoU and per-class IoU of a checkpoint on a data set",
     "compare": "runs against runs: means over seeds, paired test, intervals, per-class differences",
     "predict": "index masks and overlays for images",
+    "weights": "the network of a checkpoint as a .safetensors file to give to others",
     "recipes": "list the rows of the paper's tables and the parts they are made of, or show one",
     "demo": "see CAR's effect on unseen class combinations, in minutes on a CPU",
 }

@@ -13,6 +13,7 @@ from classaware.data.dataset import Sample, SegmentationDataset, check_one_size
 from classaware.data.hashing import derive
 from classaware.data.sampler import Place, StepSampler
 from classaware.data.transforms import SCALES, TrainTransform
+from classaware.data.workers import begin_worker
 from classaware.errors import InputError
 
 Item = dict[str, Any]
@@ -144,7 +145,7 @@ class SegmentationData(pl.LightningDataModule):
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _begin_worker,
+            "worker_init_fn": begin_worker,
         }
 
 
@@ -210,8 +211,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _begin_worker(worker: int) -> None:
-    """Workers share the cores with each other already."""
-    torch.set_num_threads(1)

@@ -6,7 +6,6 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from classaware.errors import InputError
 from classaware.evaluation.score_map import (
@@ -20,7 +19,7 @@ from classaware.evaluation.score_map import (
     resized,
 )
 from classaware.evaluation.views import Canvas, View, scaled_size
-from classaware.resizing import Window
+from classaware.resizing import Window, resize_maps
 
 Averaged = Literal["logits", "probabilities"]
 _AT_ONCE = 256 * 2**20  # bytes of full-size logits of one image that are worth having in one piece
@@ -43,7 +42,7 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
         raise InputError(f"The logits have shape {tuple(logits.shape)}. Give (images, classes, height, width).")
     if min(size) < 1:
         raise InputError(f"The size (height, width) = {tuple(size)} is empty. Both must be at least 1.")
-    return functional.interpolate(logits.float(), size=tuple(size), mode="bilinear", align_corners=True)
+    return resize_maps(logits.float(), (size[0], size[1]))
 
 
 @torch.no_grad()

@@ -3,11 +3,11 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classaware.errors import InputError
 from classaware.regularization.precision import at_least_float32
+from classaware.resizing import resize_maps
 
 Initialization = Literal["glorot", "kaiming"]
 
@@ -55,7 +55,8 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, C, h, w) to (B, C, *size), bilinear with aligned corners; as they are where the size is right."""
     if (x.shape[-2], x.shape[-1]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return resize_maps(x, size).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def adaptive_average_pool(x: Tensor, size: int) -> Tensor:

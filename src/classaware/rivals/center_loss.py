@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from classaware.regularization.centers import class_sums
+from classaware.regularization.distributed import sum_over_processes
 from classaware.regularization.labels import one_hot
 from classaware.regularization.precision import at_least_float32
 from classaware.rivals.base import Rival
@@ -19,9 +20,10 @@ class CenterLoss(Rival):
 
         delta_j = sum_{i: y_i = j} (c_j - x_i) / (1 + n_j)        c_j <- c_j - alpha delta_j
 
-    They start at zero and are saved with the model. In a distributed run every process updates with its own share (and
-    DistributedDataParallel takes the first one's for all). Everything is computed in float32 (float64 for float64
-    features) whatever the features' dtype and whether autocast is on. Nothing waits for a device.
+    They start at zero and are saved with the model. In a distributed run loss and update are those of the joint batch,
+    in all processes, which all have to call it: one collective; under the averaging of gradients over processes (DDP,
+    FSDP) the joint batch's gradient comes out. Everything is computed in float32 (float64 for float64 features)
+    whatever the features' dtype and whether autocast is on. Nothing waits for a device.
 
     Args:
         channels: C of the features.
@@ -72,17 +74,19 @@ class CenterLoss(Rival):
             x_BPC = x_BCHW.flatten(2).transpose(1, 2).where(valid_BP.unsqueeze(-1), 0)
             centers_BPC = self.centers_KC.to(x_BPC.dtype)[y_BP].where(valid_BP.unsqueeze(-1), 0)
             squares = (x_BPC - centers_BPC).square().sum()
-            loss = self.weight * squares / (2 * valid_BP.sum().clamp(min=1))
+            sums_BKC, counts_BK = class_sums(x_BPC.detach(), one_hot(y_BP, valid_BP, self.num_classes))
+            sums_KC, counts_K = sums_BKC.sum(0), counts_BK.sum(0)
+            joint = sum_over_processes(torch.cat([squares.view(1), counts_K, sums_KC.flatten()]))
+            squares, counts_K, sums_C = joint[0], joint[1 : 1 + len(counts_K)], joint[1 + len(counts_K) :]
             if self.training:
-                self._move(x_BPC.detach(), one_hot(y_BP, valid_BP, self.num_classes))
-            return loss
+                self._move(sums_C.detach().view_as(sums_KC), counts_K.detach())
+            return self.weight * squares / (2 * counts_K.detach().sum().clamp(min=1))
 
     @torch.no_grad()
-    def _move(self, x_BPC: Tensor, own_BPK: Tensor) -> None:
+    def _move(self, sums_KC: Tensor, counts_K: Tensor) -> None:
         """Eqs. 3 and 4."""
-        sums_BKC, counts_BK = class_sums(x_BPC, own_BPK)
-        sums_KC, counts_K1 = sums_BKC.sum(0), counts_BK.sum(0).unsqueeze(-1)
-        old_KC = self.centers_KC.to(x_BPC.dtype)
+        counts_K1 = counts_K.unsqueeze(-1)
+        old_KC = self.centers_KC.to(sums_KC.dtype)
         delta_KC = (counts_K1 * old_KC - sums_KC) / (1 + counts_K1)
         # A batch that overflowed (a loss scaler skips its step) must not stay in the centers for good.
         delta_KC = delta_KC.where(delta_KC.isfinite().all(1, keepdim=True), 0)

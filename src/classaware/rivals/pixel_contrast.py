@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from classaware.regularization.arguments import check_integers
 from classaware.regularization.centers import class_centers, class_sums
+from classaware.regularization.distributed import processes, sum_over_processes
 from classaware.regularization.labels import one_hot, resize_labels
 from classaware.regularization.precision import at_least_float32
 from classaware.rivals.base import Rival
@@ -38,8 +39,9 @@ class PixelContrast(Rival):
     memory_size 5000.
 
     The loss is computed in float32 (float64 where the module is) whatever the features' dtype and whether autocast is
-    on. Nothing waits for a device. In a distributed run every process contrasts and remembers its own share (and
-    DistributedDataParallel takes the first one's memory for all). Which pixels are drawn depends on ``seed`` and on the
+    on. Nothing waits for a device. In a distributed run every process draws, contrasts and remembers in its own share
+    (and DistributedDataParallel takes the first one's memory for all); the result is the mean of the processes' losses,
+    in all of them, which is not that of the joint batch. Which pixels are drawn depends on ``seed`` and on the
     number of calls in training mode, which is saved with the memory. (Not to be called inside activation checkpointing:
     the second run of the forward would draw other pixels.)
 
@@ -132,6 +134,7 @@ class PixelContrast(Rival):
             others = self._remembered(z_BPC)
             z_AC, y_A = z_BPC.flatten(0, 1)[index_A], y_BP.flatten()[index_A]
             loss = self.weight * contrast_anchors(z_AC, y_A, usable_A, *others, self.temperature)
+            loss = sum_over_processes(loss) / processes()
             if self.training:
                 self._remember(z_BPC.detach(), y_BP, valid_BP)
                 self.step = self.step + 1

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classaware.errors import InputError
+from classaware.regularization.distributed import sum_over_processes
 from classaware.regularization.labels import resize_labels
 from classaware.regularization.precision import at_least_float32
 
@@ -24,6 +25,9 @@ def affinity_loss(affinity: Tensor, labels: Tensor, ignore_index: int, form: Aff
     ``released`` is what the CAR authors' code computes: prediction and target of the cross-entropy are swapped (a is
     the logit, p the target), each ratio r enters as softplus(-r) and the three together are divided by √N, and
     unlabelled positions are a class of their own.
+
+    In a distributed run the means are those of the joint batch, in all processes, which all have to call it, as in
+    :func:`~classaware.training.loss.cross_entropy`.
 
     Args:
         affinity: (B, N, N) logits; row j holds the relations of position j of an (√N, √N) grid.
@@ -58,7 +62,7 @@ def _published(logits_BPP: Tensor, same_BPP: Tensor, valid_BP: Tensor) -> Tensor
     valid_BPP = valid_BP.unsqueeze(1) & valid_BP.unsqueeze(2)
     ideal_BPP = (same_BPP & valid_BPP).to(logits_BPP.dtype)
     entropy_BPP = F.binary_cross_entropy_with_logits(logits_BPP, ideal_BPP, reduction="none")
-    unary = (entropy_BPP * valid_BPP).sum() / valid_BPP.sum().clamp(min=1)
+    unary = (entropy_BPP * valid_BPP).sum()
     prior_BPP = logits_BPP.sigmoid() * valid_BPP
     hits_BP = (ideal_BPP * prior_BPP).sum(-1)
     others_BPP = valid_BPP.to(logits_BPP.dtype) - ideal_BPP
@@ -66,11 +70,13 @@ def _published(logits_BPP: Tensor, same_BPP: Tensor, valid_BP: Tensor) -> Tensor
     # Not 1 - prior, which is 0 in float32 where the prior is sure.
     specificity_BP = _ratio(((-logits_BPP).sigmoid() * others_BPP).sum(-1), others_BPP.sum(-1))
     logs_BP = _ratio(hits_BP, prior_BPP.sum(-1)).log() + _ratio(hits_BP, ideal_BPP.sum(-1)).log() + specificity_BP.log()
-    return unary - (logs_BP * valid_BP).sum() / valid_BP.sum().clamp(min=1)
+    sums = (unary, valid_BPP.sum(), (logs_BP * valid_BP).sum(), valid_BP.sum())
+    unary, pairs, logs, positions = _joint(sums)
+    return unary / pairs.clamp(min=1) - logs / positions.clamp(min=1)
 
 
 def _released(prior_BPP: Tensor, ideal_BPP: Tensor, side: int) -> Tensor:
-    unary = F.binary_cross_entropy_with_logits(ideal_BPP, prior_BPP)
+    unary = F.binary_cross_entropy_with_logits(ideal_BPP, prior_BPP, reduction="sum")
     hits_BP = (ideal_BPP * prior_BPP).sum(-1)
     others_BPP = 1 - ideal_BPP
     ratios = (
@@ -78,7 +84,14 @@ def _released(prior_BPP: Tensor, ideal_BPP: Tensor, side: int) -> Tensor:
         _ratio(((1 - prior_BPP) * others_BPP).sum(-1), others_BPP.sum(-1)),
         _ratio(hits_BP, prior_BPP.sum(-1)),
     )
-    return unary + torch.stack([F.softplus(-ratio).mean() for ratio in ratios]).sum() / side
+    ratio = torch.stack([F.softplus(-each) for each in ratios]).sum()
+    unary, ratio, images = _joint((unary, ratio, unary.new_full((), len(prior_BPP))))
+    return unary / (images * side**4) + ratio / (images * side**3)
+
+
+def _joint(sums: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Sums over all processes, in one collective."""
+    return sum_over_processes(torch.stack([each.to(sums[0].dtype) for each in sums])).unbind()
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

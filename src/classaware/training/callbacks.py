@@ -1,10 +1,14 @@
-"""What happens beside a training: the bar and the checkpoint to go on from."""
+"""What happens beside a training: the bar, and where random numbers come from."""
 
-from pathlib import Path
+import random
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+
+from classaware.data.hashing import derive
 
 
 class StepProgressBar(RichProgressBar):
@@ -13,39 +17,31 @@ class StepProgressBar(RichProgressBar):
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"
 
+    @property
+    def total_train_batches(self) -> int:
+        """All batches of the run; Lightning would count what is left, and steps where gradients are accumulated."""
+        return int(self.trainer.num_training_batches)
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Loss and validation mIoU."""
         metrics = super().get_metrics(trainer, pl_module)
         return {name: value for name, value in metrics.items() if name != "v_num"}
 
 
-class SaveLast(Checkpoint):
-    """Write ``last.ckpt`` after every validation, at the end, and when the user interrupts.
+class StepSeeds(Callback):
+    """Dropout, drop path and whatever else draws from the global generators: a function of seed, batch and process.
 
-    A ``Checkpoint``, for Lightning calls these last and in their order: behind the one that keeps the best, whose
-    state is then part of what is written here.
+    So a run that goes on at a batch draws there what the whole run drew, without any generator's state in checkpoints.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, except in the sanity check before training."""
-        if not trainer.sanity_checking:
-            self._save(trainer)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what training ended with."""
-        self._save(trainer)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what an interrupted run has done; several processes cannot agree on it any more."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0 and trainer.world_size == 1:
-            self._save(trainer)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        # Lightning's own temporary file may lie on another disk, from where nothing can be renamed in one step.
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.path)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the generators of torch (all devices), numpy and Python."""
+        key = derive(self.seed, trainer.fit_loop.total_batch_idx, trainer.global_rank) >> 1
+        torch.manual_seed(key)
+        np.random.seed(key & 0xFFFFFFFF)  # noqa: NPY002  # the global generator is what others draw from
+        random.seed(key)

@@ -4,6 +4,7 @@ from argparse import ArgumentError
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from jsonargparse import ArgumentParser
@@ -11,8 +12,14 @@ from jsonargparse import ArgumentParser
 from classaware.data import SegmentationDataset
 from classaware.errors import InputError
 from classaware.models import Backbone, Segmenter
+from classaware.training.weights import is_released, read_weights
 
 KEY = "classaware"  # of the card in a checkpoint
+
+# The files of a run.
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+BEST = "best.ckpt"
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,22 @@ def build_dataset(arguments: dict[str, Any]) -> SegmentationDataset:
 def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
     """The network of a checkpoint written by ``classaware fit``, in eval mode, on the CPU, and its card.
 
+    A file of released weights (``classaware weights``, .safetensors) will do as well.
+
     Raises:
         InputError: the file is missing, damaged, or not such a checkpoint.
     """
-    checkpoint = read_checkpoint(path)
     prefix = "network."
+    if is_released(path):
+        weights, written, _ = read_weights(path)
+        state = {prefix + name: value for name, value in weights.items()}
+    else:
+        checkpoint = read_checkpoint(path)
+        state, written = checkpoint.get("state_dict", {}), checkpoint[KEY]
     try:
-        card = NetworkCard(**checkpoint[KEY])
+        card = NetworkCard(**written)
         network = build_network(card.network)
-        state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        network.load_state_dict(state)
+        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     except (TypeError, KeyError, AttributeError, RuntimeError, ValueError, ArgumentError) as error:
         raise InputError(
             f"checkpoint {path} does not hold the network that its own card describes: it was changed, or written by "
@@ -85,18 +98,28 @@ def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
     return network.eval(), card
 
 
+def trained_steps(path: Path) -> int | None:
+    """How many steps the network of a checkpoint, or of released weights, was trained; None where it does not say."""
+    return read_weights(path)[2] if is_released(path) else read_checkpoint(path).get("global_step")
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, read without executing code from it."""
+    """A checkpoint's content, read without executing code from it, every byte of it compared with its checksum."""
     if path.is_dir():
         raise InputError(f"checkpoint {path} is a folder: give a file, such as {path / 'best.ckpt'}.")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist.")
     try:
+        with ZipFile(path) as archive:  # torch itself does not look at the checksums
+            if archive.testzip() is not None:
+                raise BadZipFile("wrong checksum")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file makes the reader raise
+        others = [path.with_name(name) for name in (LAST, PREVIOUS, BEST) if name != path.name]
+        earlier = ", ".join(str(other) for other in others if other.exists()) or "none is beside it"
         raise InputError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): it is damaged, cut short, or no checkpoint. "
-            "Use an earlier one, such as best.ckpt or last.ckpt beside it."
+            f"Use another one ({earlier})."
         ) from error
     if not isinstance(checkpoint, dict) or KEY not in checkpoint:
         raise InputError(f"checkpoint {path} was not written by 'classaware fit': it does not say what its network is.")

@@ -2,14 +2,21 @@
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from classaware.regularization.distributed import sum_over_processes
 
 Average = Literal["valid", "all"]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int, average: Average = "valid") -> Tensor:
     """Cross-entropy over the pixels that have a label.
+
+    In a distributed run it is that of the joint batch, in all processes, which all have to call it: one collective of
+    two numbers. Under the averaging of gradients over processes (DDP, FSDP) the joint batch's gradient comes out, also
+    where they hold different numbers of labelled pixels or of images, or none.
 
     Args:
         logits: float (B, K, H, W).
@@ -23,6 +30,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int, average: Av
     """
     # reduction="none" and a sum: the reduced form has no deterministic kernel on CUDA.
     loss_BHW = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction="none")
-    if average == "all":
-        return loss_BHW.mean()
-    return loss_BHW.sum() / (labels != ignore_index).sum().clamp(min=1)
+    pixels = loss_BHW.new_full((), labels.numel()) if average == "all" else (labels != ignore_index).sum()
+    total, count = sum_over_processes(torch.stack([loss_BHW.sum(), pixels.to(loss_BHW.dtype)]))
+    return total / count.clamp(min=1)

@@ -1,6 +1,6 @@
 """Optimizers, parameter groups and the poly schedule."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from classaware.models import CCNetHead, CPNetHead, Head, OCRHead, Projection, Segmenter, UPerNetHead
 
 Decay = Literal["released", "kernels"]
+
+_FUSED_DEVICES = ("cpu", "cuda")
 
 # Layers that the authors' code builds too late to be reached by its weight decay, beside those that CAR adds.
 _BUILT_LATE: dict[type[Head], tuple[str, ...]] = {
@@ -66,11 +68,22 @@ def _without_decay(network: Segmenter) -> set[nn.Parameter]:
     return undecayed
 
 
-def create_optimizer(name: Literal["sgd", "adamw"], groups: list[dict[str, object]], momentum: float) -> Optimizer:
-    """SGD with momentum (no Nesterov), or AdamW with torch's betas."""
+def create_optimizer(
+    name: Literal["sgd", "adamw"], groups: list[dict[str, object]], momentum: float, fused: bool = False
+) -> Optimizer:
+    """SGD with momentum (no Nesterov), or AdamW with torch's betas.
+
+    ``fused`` does the whole step in one kernel where the device has one (CPU and CUDA); checkpoints of either kind
+    serve the other.
+    """
+    fused = fused and all(p.device.type in _FUSED_DEVICES for group in groups for p in _parameters(group))
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
-    return torch.optim.AdamW(groups)
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=fused)
+    return torch.optim.AdamW(groups, fused=fused)
+
+
+def _parameters(group: dict[str, object]) -> list[nn.Parameter]:
+    return cast(list[nn.Parameter], group["params"])
 
 
 def poly_schedule(optimizer: Optimizer, max_steps: int, power: float, warmup_steps: int) -> LambdaLR:
