@@ -32,7 +32,7 @@ OPTIONS |= {
     "released without the largest": {"drop_max": True},
     "masked without the largest": {"preset": "masked", "drop_max": True},
 }
-CASES = list(product(OPTIONS, ("even", "uneven"), (("float64", False), ("float32", True))))
+CASES = list(product(OPTIONS, ("even", "uneven"), (("float64", False), ("float64", True), ("float32", True))))
 REPLICAS = list(product((name for name in OPTIONS if "ema" not in name), ("uneven",), (("float64", False),)))
 REPLICAS += [("released batch", "even", ("float32", True)), ("paper image", "uneven", ("float32", True))]
 
@@ -66,7 +66,11 @@ def steps(car: nn.Module, dtype: str, part: slice) -> dict[str, Tensor]:
     model, found = layer(dtype), {}
     for i, (images, labels) in enumerate(batches(dtype)):
         terms = car(model(images[part]), labels[part])
-        (found[f"gradient {i}"],) = torch.autograd.grad(terms.total, [model.weight])
+        second = dtype == "float64"
+        (gradient,) = torch.autograd.grad(terms.total, [model.weight], create_graph=second)
+        found[f"gradient {i}"] = gradient.detach()
+        if second:
+            (found[f"second gradient {i}"],) = torch.autograd.grad(gradient.sum(), [model.weight])
         found[f"terms {i}"] = torch.stack(terms).detach()
     return found | {name: value.clone() for name, value in car.state_dict().items()}
 

@@ -9,6 +9,7 @@ from car_cases import TERMS, assert_same, random_case, specs, total_and_gradient
 from car_oracle import Spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from classaware import ClassAwareRegularization
 from classaware.regularization import chunked
@@ -89,7 +90,8 @@ def test_half_precision_is_widened(dtype: torch.dtype, layout: str, term: str, c
     scale = 2.0**14  # as a loss scaler does: the gradients are small for float16
     (of_fused,), (of_reference,) = (torch.autograd.grad(scale * value, x) for value in (found, expected))
     assert of_fused.dtype == dtype
-    assert float((of_fused - of_reference).float().norm()) <= 0.01 * float(of_reference.float().norm())
+    rounding = 0.01 if dtype == torch.bfloat16 else 0.001
+    assert float((of_fused - of_reference).float().norm()) <= rounding * float(of_reference.float().norm())
 
 
 @pytest.mark.parametrize("preset", ["released", "paper", "masked"])
@@ -171,3 +173,61 @@ def test_many_classes_of_which_few_are_there() -> None:
         )
         found, expected = total_and_gradient(fused, x, y), total_and_gradient(reference, x, y)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_term_may_be_added_to_in_place() -> None:
+    x, y = random_case(10, (2, 4, 5, 5), 4)
+    x.requires_grad_()
+    loss = ClassAwareRegularization(4)(x, y).intra_c2p
+    loss += x.mean()
+    (gradient,) = torch.autograd.grad(loss, x)
+    (expected,) = torch.autograd.grad(ClassAwareRegularization(4, fused=False)(x, y).intra_c2p + x.mean(), x)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_labels_changed_before_a_second_derivative() -> None:
+    x, y = random_case(11, (2, 4, 5, 5), 4)
+    seconds = []
+    for change in (False, True):
+        labels, leaf = y.clone(), x.clone().requires_grad_()
+        total = ClassAwareRegularization(4, check_labels=False)(leaf, labels).total
+        if change:
+            labels.fill_(0)
+        (gradient,) = torch.autograd.grad(total, leaf, create_graph=True)
+        seconds.append(torch.autograd.grad(gradient.square().sum(), leaf)[0])
+    torch.testing.assert_close(seconds[0], seconds[1], rtol=0, atol=0)
+
+
+def test_one_graph_for_all_batch_sizes() -> None:
+    torch.compiler.reset()
+    car = ClassAwareRegularization(5)
+    compiled = torch.compile(car, backend="aot_eager", fullgraph=True, dynamic=True)
+    for images in range(2, 6):
+        x, y = random_case(images, (images, 4, 5, 5), 4)
+        torch.testing.assert_close(total_and_gradient(compiled, x, y), total_and_gradient(car, x, y))
+    torch.compiler.reset()
+    x, y = random_case(0, (3, 4, 5, 5), 4)
+    torch._dynamo.mark_dynamic(x, 0)
+    torch._dynamo.mark_dynamic(y, 0)
+    torch.compile(car, backend="eager", fullgraph=True)(x, y)
+
+
+def test_without_data() -> None:
+    """Shapes alone, as tracers and memory planners ask for them."""
+    with FakeTensorMode():
+        x = torch.empty(2, 4, 5, 5, requires_grad=True)
+        total = ClassAwareRegularization(5, check_labels=False)(x, torch.zeros(2, 5, 5, dtype=torch.long)).total
+        (gradient,) = torch.autograd.grad(total, x)
+    assert gradient.shape == x.shape
+
+
+def test_forward_derivatives_in_compiled_code() -> None:
+    torch.compiler.reset()
+    x, y = random_case(12, (2, 4, 5, 5), 4)
+    car = ClassAwareRegularization(5, check_labels=False)
+
+    def tangent(x: torch.Tensor) -> torch.Tensor:
+        return torch.func.jvp(lambda x: car(x, y).total, (x,), (torch.ones_like(x),))[1]
+
+    torch.testing.assert_close(torch.compile(tangent, backend="aot_eager")(x), tangent(x))
+    assert tangent(x).abs() > 0

@@ -26,6 +26,10 @@ for i, (preset, centers, classes) in enumerate(cases):
         found, expected = (total_and_gradient(car, x, y) for car in pair)
         torch.testing.assert_close(found[0], expected[0], rtol=2e-6, atol=1e-7)
         assert float((found[1] - expected[1]).norm()) <= 1e-5 * float(expected[1].norm()), (preset, centers, classes)
+for classes in (5, 130):  # a number that is none is not lost
+    x, y = random_case(0, (2, 20, 5, 7), 4, ignored_share=0.5)
+    x[0, 3].view(-1)[(y[0].view(-1) == 255).nonzero()[0]] = torch.nan
+    assert ClassAwareRegularization(classes)(x.float(), y).inter_c2p.isnan()
 print("same")
 """
 

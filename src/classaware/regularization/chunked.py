@@ -23,8 +23,8 @@ def wide_dtype(x: Tensor) -> torch.dtype:
 
 
 def slope_dtype(x: Tensor) -> torch.dtype:
-    """bfloat16 where the gradient is rounded to half precision anyway."""
-    return x.dtype if x.dtype == wide_dtype(x) else torch.bfloat16
+    """bfloat16 where the gradient is rounded to it anyway."""
+    return torch.bfloat16 if x.dtype == torch.bfloat16 else wide_dtype(x)
 
 
 def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor:
@@ -34,7 +34,7 @@ def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) 
     # Additions one by one are quick where a pixel's features lie side by side, but have no fixed order on a GPU.
     one_by_one = x_BCHW.device.type == "cpu" and (x_BCHW.stride(1) == 1 or K > _FEW)
     y_BP, classes_K1 = y_BP.long(), torch.arange(K + 1, device=y_BP.device).unsqueeze(-1)
-    for b, start, stop, x_TC in _chunks(x_BCHW, by_pixel=one_by_one):
+    for b, start, stop, x_TC in _chunks(x_BCHW, K, by_pixel=one_by_one):
         sums_KC, y_T = sums_GKC[b if per_image else 0], y_BP[b, start:stop]
         if one_by_one:
             # Into a sum of its own: a long chain of additions would round away what the means need.
@@ -108,7 +108,7 @@ def pixel_pass(
     largest = _Largest(B if drop_max else 0, C, mu_GKC)
     totals_2 = _accurate_zeros(2, mu_GKC)
     mu_GKC, buffer = _padded(mu_GKC), _Buffer()
-    for b, start, stop, x_TC in _chunks(x_BCHW):
+    for b, start, stop, x_TC in _chunks(x_BCHW, L):
         g = b if G > 1 else 0
         y_T, own_T1, ideal_T1, keep_T1, labelled_T, counted_T = (field[b, start:stop] for field in pixels)
         distance_TC = buffer.look_up(mu_GKC[g], y_T, x_TC).sub_(x_TC)
@@ -151,7 +151,7 @@ def gradient_pass(
     push_GKC, mu_GKC, dsums_GKC = mu_GKC[:, :L] * coefs_2[1], _padded(mu_GKC), _padded(dsums_GKC)
     pull_BP1 = ((y_BP < K) * coefs_2[0]).unsqueeze(-1)
     y_BP, buffer, result = y_BP.long(), _Buffer(), _Buffer()
-    for b, start, stop, x_TC in _chunks(x_BCHW):
+    for b, start, stop, x_TC in _chunks(x_BCHW, L):
         g, y_T = b if G > 1 else 0, y_BP[b, start:stop]
         away_TC = buffer.look_up(mu_GKC[g], y_T, x_TC)
         torch.sub(x_TC, away_TC, out=away_TC)
@@ -294,11 +294,12 @@ class _Buffer:
         return torch.index_select(table_KC.t().contiguous(), 1, row_T, out=self.memory).t()
 
 
-def _chunks(x_BCHW: Tensor, by_pixel: bool = False) -> Iterator[tuple[int, int, int, Tensor]]:
+def _chunks(x_BCHW: Tensor, columns: int, by_pixel: bool = False) -> Iterator[tuple[int, int, int, Tensor]]:
     """Image, first and last pixel, and the features there, in at least float32; to be used before the next.
 
     Args:
         x_BCHW: features, contiguous or channels last.
+        columns: numbers that are computed for each pixel.
         by_pixel: have a pixel's features side by side whatever the layout is.
 
     Yields:
@@ -308,7 +309,7 @@ def _chunks(x_BCHW: Tensor, by_pixel: bool = False) -> Iterator[tuple[int, int, 
     P, wide = H * W, wide_dtype(x_BCHW)
     x_BPC = x_BCHW.flatten(2).transpose(1, 2)
     lies_by_pixel = x_BPC.stride(2) == 1
-    most = max((_CHUNK_CPU if x_BCHW.device.type == "cpu" else _CHUNK) // C, 16)
+    most = max((_CHUNK_CPU if x_BCHW.device.type == "cpu" else _CHUNK) // max(C, columns), 16)
     size = -(-P // -(-P // most))  # of equal chunks
     turn, widen = by_pixel and not lies_by_pixel, x_BCHW.dtype != wide
     rows = x_BCHW.new_empty(C * size, dtype=wide) if turn or (widen and not lies_by_pixel) else None

@@ -24,10 +24,10 @@ _COMPACT = 64
 
 def fusible(x: Tensor, y: Tensor) -> bool:
     """Whether autograd alone is at work: a function transform (vmap, grad, jvp) differentiates the reference."""
-    if torch.compiler.is_compiling():
-        return True
+    if torch.autograd.forward_ad._current_level >= 0:
+        return False
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-    return not (wrapped(x) or wrapped(y) or torch.autograd.forward_ad._current_level >= 0)
+    return torch.compiler.is_compiling() or not (wrapped(x) or wrapped(y))
 
 
 class _Classes(NamedTuple):
@@ -55,15 +55,16 @@ def fused_terms(x_BCHW: Tensor, y_BHW: Tensor, settings: Settings, running: Runn
     with torch.no_grad():
         terms_3, saved, frozen = _forward(x_BCHW.detach(), y_BHW, settings, running)
     if not (torch.is_grad_enabled() and x_BCHW.requires_grad):
-        return terms_3.unbind()
+        return tuple(term.clone() for term in terms_3)
     again: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     if not torch.compiler.is_compiling():
+        labels_BHW = y_BHW.clone()  # whatever happens to the others until then
 
         def again(x_BCHW: Tensor) -> tuple[Tensor, ...]:
-            return reference_terms(x_BCHW, y_BHW, settings, frozen)
+            return reference_terms(x_BCHW, labels_BHW, settings, frozen)
 
     squares = settings.knobs.reduction == "mean_of_squares"
-    return _Terms.apply(x_BCHW, terms_3, squares, again, *saved).unbind()
+    return _Terms.apply(x_BCHW, terms_3, squares, again, *saved)
 
 
 def _forward(
@@ -98,7 +99,7 @@ def _forward(
         all_count,
         settings.drop_max,
         # A number that cannot be known when code is compiled, nor on a GPU without waiting for it.
-        K if torch.compiler.is_compiling() or x_BCHW.device.type != "cpu" else int(classes.live),
+        int(classes.live) if _is_known(classes.live) else K,
     )
     pixels_B = torch.full_like(valid_BP[:, 0], y_BP.shape[1], dtype=torch.long) if all_count else valid_BP.sum(1)
     c2p = Mean(totals_2[1], pixels_B.sum())
@@ -151,6 +152,12 @@ def _classes(
     return _Classes(mu_GKC.contiguous(), slope_GK.unsqueeze(-1), part_GK, rest_G, live, y_BP), frozen
 
 
+def _is_known(value: Tensor) -> bool:
+    """Whether a look at it is free: not in compiled or traced code, nor on a GPU, which would be waited for."""
+    traced = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    return value.device.type == "cpu" and not traced
+
+
 def _derivatives(means: tuple[Mean, Mean, Mean], losses: tuple[Tensor, Tensor, Tensor], squares: bool) -> Tensor:
     """Of the losses to this process's totals, (3,)."""
     totals_3 = torch.stack([mean.total for mean in means])
@@ -158,23 +165,25 @@ def _derivatives(means: tuple[Mean, Mean, Mean], losses: tuple[Tensor, Tensor, T
     if squares:
         return 1 / counts_3
     derivatives_3 = 2 * totals_3 / counts_3.square()
-    floored_3 = torch.stack([losses[0] > (totals_3[0] / counts_3[0]).square()] + [losses[0] != losses[0]] * 2)
-    return derivatives_3.masked_fill(floored_3, 0)
+    floored = losses[0] > (totals_3[0] / counts_3[0]).square()
+    return derivatives_3.masked_fill(torch.stack([floored, torch.zeros_like(floored), torch.zeros_like(floored)]), 0)
 
 
 class _Terms(torch.autograd.Function):
     """Gives the terms their gradient to the features."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, terms_3: Tensor, squares: bool, again: Any, *saved: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, terms_3: Tensor, squares: bool, again: Any, *saved: Tensor) -> tuple[Tensor, ...]:
         ctx.squares, ctx.again = squares, again
         ctx.save_for_backward(x, *saved)
-        return terms_3.clone()
+        # Of their own, not views of one tensor: whoever uses a term may add to it in place.
+        return tuple(term.clone() for term in terms_3)
 
     @staticmethod
-    def backward(ctx: Any, gradient_3: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, y_BP, mu_GKC, slope_BPL, dsums_GKC, coefs_3, live, dropped_BC = ctx.saved_tensors
         unused = (None,) * 10
+        gradient_3 = torch.stack(gradients)
         if not torch.compiler.is_compiling() and torch.is_grad_enabled():  # the gradient is to be differentiated again
             terms = torch.stack(ctx.again(x))
             return torch.autograd.grad(terms, x, gradient_3, create_graph=True)[0], *unused

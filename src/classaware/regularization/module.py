@@ -1,6 +1,7 @@
 """The regularizer as a module: features and labels in, named loss terms out."""
 
-from typing import NamedTuple
+import copy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +91,9 @@ class ClassAwareRegularization(nn.Module):
             is minimized.
         fused: compute values and gradient in three passes over the features (Triton kernels on CUDA, chunks of torch
             operations elsewhere) and keep P x K numbers for backward; False: the readable reference in autograd, for
-            which many times the features' memory is kept. Both give the same to rounding. Second derivatives and
-            function transforms (vmap, jvp) are always the reference's.
+            which many times the features' memory is kept. Both give the same to rounding (that of bfloat16 in the
+            gradient of bfloat16 features). Second derivatives (outside of compiled code) and function transforms
+            (vmap, jvp) are always the reference's.
         check_labels: look for labels that are neither a class nor ``ignore_index``. None: on the CPU only, for on
             another device the look waits for it. Where not looked for, such pixels count as ignored.
         check_finite: look for NaN and infinity in the features (waits for the device).
@@ -200,6 +202,17 @@ class ClassAwareRegularization(nn.Module):
             reduce=self.reduce,
             group=self.process_group,
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ClassAwareRegularization":
+        """A copy in the same group of processes, which itself cannot be copied."""
+        memo[id(self.process_group)] = self.process_group
+        copied = memo[id(self)] = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the group of processes, which does not outlive them."""
+        return self.__dict__ | {"process_group": None}
 
     def extra_repr(self) -> str:
         """What the printed module shows."""

@@ -114,7 +114,7 @@ def _(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor
 
 @class_counts.register_fake
 def _(y_BP: Tensor, num_classes: int) -> Tensor:
-    return y_BP.new_empty(len(y_BP), num_classes, dtype=torch.long)
+    return y_BP.new_empty(y_BP.shape[0], num_classes, dtype=torch.long)
 
 
 @centers_pass.register_fake

@@ -1,4 +1,4 @@
-"""The three terms with autograd alone: what every faster way must equal."""
+"""The three terms with autograd alone: what every faster way must equal, in derivatives of any order."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def joint_means(intra: Mean, c2c: Mean, c2p: Mean, settings: Settings) -> tuple[
     # Centers of the joint batch are the same in all processes, and so is what is computed of them alone.
     means = [intra, c2p] + [c2c] * (settings.centers == "image")
     packed = torch.stack([side.to(intra.total.dtype) for mean in means for side in mean])
-    sums = sum_over_processes(packed, settings.group).unbind()
+    sums = sum_over_processes(packed, settings.group, alike=False).unbind()
     return Mean(*sums[:2]), Mean(*sums[4:]) if settings.centers == "image" else c2c, Mean(*sums[2:4])
 
 
@@ -77,7 +77,8 @@ def joint_sums(sums_BKC: Tensor, counts_BK: Tensor, settings: Settings) -> tuple
     sums_BKC, counts_BK = sums_BKC.sum(0, keepdim=True), counts_BK.sum(0, keepdim=True)
     if processes(settings.group) == 1:
         return sums_BKC, counts_BK
-    packed = sum_over_processes(torch.cat([sums_BKC, counts_BK.unsqueeze(-1)], -1), settings.group)
+    packed = torch.cat([sums_BKC, counts_BK.unsqueeze(-1)], -1)
+    packed = sum_over_processes(packed, settings.group, alike=False)
     return packed[..., :-1], packed[..., -1]
 
 

@@ -40,7 +40,7 @@ def gradient_kernel(
         k = first + tl.arange(0, T_CLASSES)
         slope = load_tile(slope_ptr, pixels, k, K, 1, inside[:, None] & (k < live)[None, :])
         mu = load_tile(mu_ptr, k, channels, C, 1, (k < live)[:, None] & exists[None, :])
-        if slope.dtype == tl.bfloat16:  # so is the gradient, or float16
+        if slope.dtype == tl.bfloat16:  # so is the gradient
             large = dot(slope, mu.to(tl.bfloat16), large)
         else:
             large, small = exact_dot(slope, mu, large, small)

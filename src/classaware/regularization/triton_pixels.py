@@ -164,10 +164,10 @@ def pixel_pass(
     Returns:
         totals_2: float32, sum of the distances and of the rows' terms, in one order whatever the device does first.
         slope_BPK: derivative of each pixel's term by its inner products with the centers, undefined from ``live`` on;
-            float32 for float32 features, else bfloat16.
+            bfloat16 for bfloat16 features, else float32.
     """
     B, _, H, W = x_BCHW.shape
-    slopes = torch.float32 if x_BCHW.dtype == torch.float32 else torch.bfloat16
+    slopes = torch.bfloat16 if x_BCHW.dtype == torch.bfloat16 else torch.float32
     slope_BPK = torch.empty((B, H * W, mu_GKC.shape[1]), dtype=slopes, device=x_BCHW.device)
     knobs = {"scale": scale, "SQUARES": squares, "COUNT_UNLABELLED": count_unlabelled}
     launch = _few if mu_GKC.shape[1] <= _IN_REGISTERS else _many

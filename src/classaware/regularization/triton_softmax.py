@@ -29,12 +29,13 @@ def softmax_rows(
     above = other & (attention > share)
     others = tl.where(zero > share, rest - ((y >= live) & (y < K)).to(tl.float32), 0.0)
     row = tl.sum(tl.where(above, attention - share, 0.0), 1) + others * (zero - share)
+    row = tl.where(z == z, row, z)  # maxima and comparisons lose NaN: the loss has to say what the gradient is
     q = tl.sum(tl.where(above, attention, 0.0), 1) + others * zero
     counted = (inside if COUNT_UNLABELLED else inside & (y < K)).to(tl.float32)
     if SQUARES:
         term, factor = row * row, 2 * row
     else:
-        term = tl.minimum(tl.maximum(row, _CLIP), 1 - _CLIP)
+        term = tl.where(row == row, tl.minimum(tl.maximum(row, _CLIP), 1 - _CLIP), row)
         factor = ((row >= _CLIP) & (row <= 1 - _CLIP)).to(tl.float32)
     tl.store(terms_ptr, tl.sum(term * counted, 0))
     slope = (scale * factor * counted)[:, None] * attention * (above.to(tl.float32) - q[:, None])
