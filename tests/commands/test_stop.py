@@ -167,3 +167,21 @@ def test_a_signal_to_every_process_of_a_job_with_workers(options: list[str], tmp
     assert process.returncode == 143, error
     assert len(error.splitlines()) == 1
     assert torch.load(output / "last.ckpt", weights_only=True)["global_step"] > 0
+
+
+@pytest.mark.parametrize("sanity", [0, 2])
+def test_a_signal_before_the_first_batch_is_no_good_end(
+    sanity: int, command: Callable[..., Any], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's own handler would end the run behind one step with status 0."""
+    loader = fit.SegmentationData.train_dataloader
+
+    def signaled(self: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loader(self)
+
+    monkeypatch.setattr(fit.SegmentationData, "train_dataloader", signaled)
+    more = [*options, "--trainer.num_sanity_val_steps", sanity, "--output", tmp_path / "run"]
+    result = command(*more)
+    assert result.status == 143
+    assert "stopped by SIGTERM at step 0 of 4" in result.err

@@ -71,6 +71,8 @@ class SaveLast(Checkpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Clear what a killed run left half written."""
         self.stop.prepare(trainer)
+        # In place of Lightning's own handlers, which end a run as if it were done and talk to other processes.
+        trainer._signal_connector.register_signal_handlers = self.stop.listen  # type: ignore[method-assign]
         if trainer.is_global_zero:
             clear_leftovers(self.path.parent)
 
@@ -86,15 +88,12 @@ class SaveLast(Checkpoint):
         """Drop what was logged after it."""
         self.run_log.cut(checkpoint.get("log_rows"))
 
-    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals."""
-        self.stop.listen()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals."""
-        self.stop.listen()
+        """Make the folder one run again where it goes on from another checkpoint than its last."""
         if self.keep_last:
             self._saved = _state(trainer)
+        elif self.run_log.keep:
+            self._write(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

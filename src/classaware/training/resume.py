@@ -56,7 +56,11 @@ def find_start(output: Path, checkpoint: Path | None, resume: bool) -> Start:
     """
     kept = [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
     if resume and kept:
-        return _latest(kept)
+        try:
+            return _latest(kept)
+        except InputError:
+            if checkpoint is None or checkpoint in kept:
+                raise
     if checkpoint is not None:
         in_place = checkpoint.parent.resolve() == output.resolve()
         if kept and not in_place:
