@@ -1,5 +1,6 @@
 """A run that is killed anywhere and started again by the same command ends where the untouched run ends."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -278,6 +279,59 @@ def test_another_runs_checkpoint_does_not_go_on_in_this_runs_folder(
     error = refused(*arguments(options, "plain"), "--ckpt_path", checkpoint, "--output", car_run)
     assert "holds another run" in error
     assert (car_run / "logs" / "metrics.csv").read_bytes() == before
+
+
+def test_another_options_run_is_not_gone_on_with(
+    plain_run: Path, refused: Callable[..., str], options: list[str], tmp_path: Path
+) -> None:
+    shutil.copytree(plain_run, tmp_path / "run")
+    again = [*options, "--resume", "true", "--output", tmp_path / "run", "--training.lr", 0.02, "--seed", 1]
+    error = refused(*again)
+    assert "(seed: 0 -> 1, training.lr: 0.01 -> 0.02)" in error
+    assert str(tmp_path / "run" / "config.yaml") in error
+    many = {"data.batch_size": 3, "data.flip": "false", "training.momentum": 0.5, "data.train_split": "test"}
+    error = refused(*again, *(f"--{name}={value}" for name, value in many.items()))
+    assert error.count(" -> ") == 5
+    assert " and 1 more)" in error
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == (plain_run / "last.ckpt").read_bytes()
+
+
+def test_a_longer_run_follows_its_own_schedule_at_once(
+    plain_run: Path, command: Callable[..., Any], options: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(plain_run, run)
+    assert command(*options, "--trainer.max_steps", 8, "--resume", "true", "--output", run).status == 0
+    with (run / "logs" / "metrics.csv").open(newline="") as file:
+        rates = [float(row["train/lr"]) for row in csv.DictReader(file) if row["train/lr"]]
+    expected = [0.01 * (1 - step / length) ** 0.9 for step, length in zip(range(8), [4] * 4 + [8] * 4, strict=True)]
+    assert rates == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_rows_that_the_log_lost_are_spoken_of(
+    kept: int, wholes: Callable[[str], Path], command: Callable[..., Any], options: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(wholes("plain").with_name("killed") / "06", run)
+    log, rows = run / "logs" / "metrics.csv", load(run / "last.ckpt")["log_rows"]
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[: kept + 1]))
+    if not kept:
+        log.unlink()
+    result = command(*arguments(options, "plain"), "--resume", "true", "--output", run)
+    assert result.status == 0
+    (line,) = result.err.splitlines()
+    assert f"{log} holds {kept} of the {rows} rows" in line
+
+
+def test_what_another_process_wrote_meanwhile_is_not_overwritten(
+    plain_run: Path, refused: Callable[..., str], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr(fit, "check_splits", lambda *_: shutil.copytree(plain_run, run))
+    assert f"another process trains in {run}" in refused(*options, "--resume", "true", "--output", run)
+    assert (run / "last.ckpt").read_bytes() == (plain_run / "last.ckpt").read_bytes()
 
 
 def test_save_every_is_checked(refused: Callable[..., str], options: list[str], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A run that is asked to stop saves, says how to go on, ends with a status of its own, and loses nothing."""
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,10 +95,41 @@ def test_a_signal_ends_the_run_behind_its_step(
     assert result.status == SIGNALS[signal.Signals(number)]
     (line,) = result.err.splitlines()
     assert f"stopped by {signal.Signals(number).name} at step {step} of 4" in line
-    assert f"--config {output / 'config.yaml'} --resume true" in line
+    assert f"--config {output / 'config.yaml'} --output {output} --resume true" in line
     assert torch.load(output / "last.ckpt", weights_only=True)["global_step"] == step
     assert command(*line.rpartition("classaware ")[2].split()).status == 0
     assert_same_end(plain_run, output)
+
+
+def test_the_line_can_be_pasted_and_serves_a_moved_run(
+    command: Callable[..., Any], options: list[str], plain_run: Path, tmp_path: Path
+) -> None:
+    output, moved = tmp_path / "my runs" / "it's one", tmp_path / "moved"
+    result = stopped_run(command, signal.SIGTERM, ("batch", 1), *options, "--output", output)
+    again = shlex.split(result.err.partition("to go on: classaware ")[2])
+    assert again == ["fit", "--config", str(output / "config.yaml"), "--output", str(output), "--resume", "true"]
+    shutil.move(output, moved)
+    assert command(*(part.replace(str(output), str(moved)) for part in again)).status == 0
+    assert_same_end(plain_run, moved)
+    assert not output.exists()
+
+
+def test_under_torchrun_the_line_names_the_same_command(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.distributed.is_torchelastic_launched", lambda: True)
+    config = fit.build_parser().parse_args([*options[1:], "--output", str(tmp_path)])
+    line = fit._after_stop(fit.Stopped(signal.SIGTERM, 2, True), config)
+    assert line.endswith("to go on: the same command with --resume true")
+
+
+def test_a_stopped_demo_does_not_speak_of_fit(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    result = stopped_run(command, signal.SIGINT, ("batch", 1), "demo", "--quick", "--output", tmp_path / "demo")
+    assert result.status == 130
+    assert "classaware fit" not in result.err
 
 
 def test_micro_batches_are_finished_first(command: Callable[..., Any], options: list[str], tmp_path: Path) -> None:
@@ -115,7 +148,7 @@ def test_before_the_first_step_there_is_nothing_to_save(
     more = [*options, "--output", tmp_path / "run"]
     result = stopped_run(command, signal.SIGTERM, ("sanity check", 0), *more)
     assert result.status == 143
-    assert "nothing" in result.err
+    assert "nothing was saved yet" in result.err
     assert not (tmp_path / "run" / "last.ckpt").exists()
     assert command(*more, "--resume", "true").status == 0
     assert_same_end(plain_run, tmp_path / "run")
@@ -146,7 +179,7 @@ def test_the_same_signal_from_two_senders_is_one_and_a_later_one_ends_at_once(mo
     stop._notice(signal.SIGTERM, None)
     now[0] += 0.5
     stop._notice(signal.SIGTERM, None)
-    assert (stop.before_step(7), sent) == (signal.SIGTERM, [])
+    assert (stop.before_step(), sent) == (signal.SIGTERM, [])
     now[0] += 1
     stop._notice(signal.SIGINT, None)
     assert sent == [(os.getpid(), signal.SIGINT)]

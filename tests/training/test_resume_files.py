@@ -1,7 +1,11 @@
 """The files of a run: a log that can be cut and continued, checkpoints that are there whole."""
 
 import csv
+import errno
 import os
+import resource
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classaware.errors import InputError
+from classaware.training.alone import alone
 from classaware.training.card import read_checkpoint
-from classaware.training.resume import find_start
+from classaware.training.resume import _changes, find_start
 from classaware.training.run_log import RunLog
 from classaware.training.saving import DurableCheckpointIO, clear_leftovers, next_path, promote, replacing
 
@@ -103,9 +108,68 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monk
     assert order == ["rename last.ckpt previous.ckpt", folder, "rename next.ckpt last.ckpt", folder]
 
 
+def test_a_checkpoint_that_the_disk_has_no_room_for(tmp_path: Path) -> None:
+    """A limit on the length of files stands for a full disk: the write itself fails, inside torch's writer."""
+    path = tmp_path / "next.ckpt"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            DurableCheckpointIO().save_checkpoint({"a": torch.ones(1 << 20)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("next.ckpt", b"old")]
+
+
+_HOLD = """
+import os, sys
+from pathlib import Path
+from classaware.training.alone import alone
+with alone(Path(sys.argv[1])):
+    if not os.fork():  # as a process that reads images: it outlives a killed run
+        sys.stdin.read()
+        os._exit(0)
+    os.write(1, b"held\\n")
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_processs_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "run"
+    command = [sys.executable, "-c", _HOLD, str(output)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"another process trains in {output}: wait for it"), alone(output):
+            pass
+        with monkeypatch.context() as patch, alone(tmp_path / "other"):
+            patch.setattr("pytorch_lightning.utilities.rank_zero_only.rank", 1, raising=False)
+            with alone(output):  # the first process of its run asks
+                pass
+        process.kill()
+        process.wait()
+        with alone(output):  # the forked process still reads
+            pass
+
+
+def test_what_may_change_on_the_way() -> None:
+    def card(lr: float = 0.1, root: str = "/a", dataset: str = "Folder", steps: int = 4, **more: Any) -> dict[str, Any]:
+        data = {"dataset": {"class_path": dataset, "init_args": {"root": root}}, "num_workers": steps}
+        options = {"data": data, "training": {"lr": lr}, "trainer": {"max_steps": steps}}
+        return {"seed": 0, "processes": 2, "configuration": options} | more
+
+    assert _changes(card(), card(root="/b", steps=9)) == []
+    assert _changes({}, card()) == []  # written by an older version
+    assert _changes(card(), card(lr=0.2, seed=1)) == ["seed: 0 -> 1", "training.lr: 0.1 -> 0.2"]
+    assert _changes(card(), card(processes=1)) == ["processes: 2 -> 1"]
+    assert _changes(card(), card(dataset="Scenes")) == ["data.dataset: Folder -> Scenes"]
+
+
 def test_leftovers_are_cleared_and_nothing_else(tmp_path: Path) -> None:
     stay = ["last.ckpt", "previous.ckpt", "best.ckpt", "config.yaml"]
-    for name in [*stay, ".next.ckpt.part", ".best.ckpt.part", "next.ckpt"]:
+    for name in [*stay, ".next.ckpt.part", ".config.yaml.0a1b.part", "next.ckpt"]:
         (tmp_path / name).write_bytes(b"x")
     assert next_path(tmp_path).exists()
     clear_leftovers(tmp_path)
@@ -163,6 +227,22 @@ def test_where_a_run_begins(tmp_path: Path) -> None:
         find_start(run, None, False)
     with pytest.raises(InputError, match="holds another run"):
         find_start(run, other, False)
+
+
+def test_where_both_are_damaged_a_whole_best_one_is_named(tmp_path: Path) -> None:
+    run = tmp_path / "a: b"
+    last, previous, best = (checkpoint(run / f"{name}.ckpt") for name in ("last", "previous", "best"))
+    last.write_bytes(b"")
+    note = find_start(run, None, True).note
+    assert note.startswith(f"checkpoint {last} cannot be read (")
+    assert note.endswith(f"). Going on from {previous}.")
+    previous.write_bytes(b"")
+    with pytest.raises(InputError, match=f"Resume with --ckpt_path {best}, or"):
+        find_start(run, None, True)
+    assert find_start(run, best, True).checkpoint == best
+    best.write_bytes(b"")
+    with pytest.raises(InputError, match="from another one with --ckpt_path"):
+        find_start(run, None, True)
 
 
 def test_a_relative_path_to_the_runs_own_checkpoint_is_in_place(

@@ -14,7 +14,7 @@ from classaware.training.preemption import StopSignals
 
 
 def together() -> dict[str, Any]:
-    """The last process gets SIGTERM before its step 7; then the first one before its batch 6 of validation."""
+    """The last process gets SIGTERM before its step 6; then the first one before its batch 6 of validation."""
     rank, size = dist.get_rank(), dist.get_world_size()
     found: dict[str, Any] = {}
     for name in ("training", "validation"):
@@ -23,11 +23,10 @@ def together() -> dict[str, Any]:
         batches = 12 if rank else 11
         if name == "validation":
             stop.begin_validation(batches)
-        ask = stop.before_step if name == "training" else stop.before_validation
         for number in range(batches):
             if rank == (size - 1 if name == "training" else 0) and number == 6:
                 stop._notice(signal.SIGTERM, None)
-            if asked := ask(number):
+            if asked := stop.before_step() if name == "training" else stop.before_validation(number):
                 found[name] = [number, asked]
                 break
         stop.restore()
@@ -43,5 +42,5 @@ def test_all_processes_stop_before_the_same_step(tmp_path: Path) -> None:
     for size, results in gloo.run(together, tmp_path).items():
         assert len(results) == size
         for rank, found in enumerate(results):
-            assert found["training"] == found["validation"] == [10, signal.SIGTERM]
+            assert found["training"] == found["validation"] == [6, signal.SIGTERM]
             assert found["quiet"] == [0] * (10 + (rank == 0))

@@ -1,6 +1,7 @@
 """``classaware fit``: train a network."""
 
 import logging
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -26,6 +28,7 @@ from classaware.evaluation import Inference
 from classaware.files import write_atomically
 from classaware.provenance import commit, versions
 from classaware.regularization import ClassAwareRegularization
+from classaware.training.alone import alone, occupied
 from classaware.training.callbacks import StepProgressBar, StepSeeds
 from classaware.training.card import LAST, NetworkCard, add_network_arguments
 from classaware.training.checkpoints import SaveBest, SaveLast
@@ -35,7 +38,7 @@ from classaware.training.loops import count_in_steps
 from classaware.training.objective import RivalFactory
 from classaware.training.precision import default_precision
 from classaware.training.preemption import Stopped
-from classaware.training.resume import BEGINNING, Start, check_resumable, find_start
+from classaware.training.resume import BEGINNING, Start, check_resumable, checkpoints_in, find_start
 from classaware.training.run_log import RunLog
 from classaware.training.saving import DurableCheckpointIO
 from classaware.training.synchronization import NormSync
@@ -71,12 +74,18 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--allow_shared_images", type=bool, default=False, help="train though val_split has images of train_split"
     )
-    parser.add_argument("--ckpt_path", type=Path | None, default=None, help="checkpoint to resume from")
+    parser.add_argument(
+        "--ckpt_path",
+        type=Path | None,
+        default=None,
+        help="checkpoint to resume from; with --resume true only where --output holds no whole one",
+    )
     parser.add_argument(
         "--resume",
         type=bool,
         default=False,
-        help="go on from the last whole checkpoint in --output; where there is none, begin",
+        help="'--resume true' goes on from the last whole checkpoint in --output, whatever --ckpt_path says; where "
+        "there is none, it begins (from --ckpt_path if given)",
     )
     parser.add_argument("--save_every", type=int, default=200, help="steps from one checkpoint to the next")
     parser.add_class_arguments(SegmentationData, "data", skip={"seed"})
@@ -118,16 +127,28 @@ def run(arguments: Sequence[str]) -> None:
     refuse_bases(config)
     if config.ckpt_path is not None and is_released(config.ckpt_path):
         raise InputError(f"{config.ckpt_path} holds a network's weights alone: resume from a run's last.ckpt.")
+    seen = checkpoints_in(config.output)
     start = find_start(config.output, config.ckpt_path, config.resume)
     if start.note:
         rank_zero_only(print)(f"classaware fit: {start.note}", file=sys.stderr)
     with deterministic(config.deterministic):
-        path = fit(parser, config, start)
+        try:
+            path = fit(parser, config, start, seen)
+        except Stopped as stopped:
+            if stopped.speaks:
+                print(f"classaware fit: {_after_stop(stopped, config)}", file=sys.stderr)
+            raise
     rank_zero_only(print)(path)
 
 
-def fit(parser: ArgumentParser, config: Namespace, start: Start = BEGINNING) -> Path:
-    """Train as ``config`` says; returns the last checkpoint's path."""
+def fit(
+    parser: ArgumentParser, config: Namespace, start: Start = BEGINNING, seen: dict[str, int] | None = None
+) -> Path:
+    """Train as ``config`` says; returns the last checkpoint's path.
+
+    ``seen`` are the :func:`checkpoints_in` the output from which ``start`` follows: no other process may have written
+    there since.
+    """
     check_numbers(config.seed, config.trainer)
     if config.save_every < 1:
         raise InputError(f"save_every={config.save_every}: must be at least 1.")
@@ -144,19 +165,19 @@ def fit(parser: ArgumentParser, config: Namespace, start: Start = BEGINNING) -> 
         check_resumable(start.checkpoint, task.card, task.objective, task.optimizer)
         if start.is_end(config.trainer.max_steps):
             return _already_done(start.checkpoint, start.step, config)
-    _write_configuration(parser, config)
-    _train(objects, start, config)
+    with alone(config.output):
+        # Only the process that holds the lock writes: the others may look when it has begun.
+        if seen not in (None, checkpoints_in(config.output)) and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            raise occupied(config.output)
+        _write_configuration(parser, config)
+        _train(objects, start)
     return config.output / LAST
 
 
-def _train(objects: Namespace, start: Start, config: Namespace) -> None:
+def _train(objects: Namespace, start: Start) -> None:
     """What ends it early gets a line that says what to do."""
     try:
         objects.trainer.fit(objects.task, datamodule=objects.data, ckpt_path=start.checkpoint, weights_only=True)
-    except Stopped as stopped:
-        if stopped.speaks:
-            print(f"classaware fit: {_after_stop(stopped, config)}", file=sys.stderr)
-        raise
     except torch.OutOfMemoryError as error:
         raise InputError("the device's memory is full: lower data.batch_size or data.crop_size.") from error
     except ValueError as error:
@@ -186,9 +207,12 @@ def _write_configuration(parser: ArgumentParser, config: Namespace) -> None:
 
 def _after_stop(stopped: Stopped, config: Namespace) -> str:
     """One line: what happened, and how to go on."""
-    again = f"classaware fit --config {config.output / 'config.yaml'} --resume true"
+    file, folder = (shlex.quote(str(path)) for path in (config.output / "config.yaml", config.output))
+    again = f"classaware fit --config {file} --output {folder} --resume true"
+    if dist.is_torchelastic_launched():
+        again = "the same command with --resume true"
     done = f"{stopped.name} at step {stopped.step} of {config.trainer.max_steps}"
-    return f"stopped by {done}; " + (f"to go on: {again}" if stopped.step else "nothing is to be saved yet.")
+    return f"stopped by {done}; " + (f"to go on: {again}" if stopped.step else "nothing was saved yet.")
 
 
 def _trainer_options(trainer: Namespace) -> dict[str, Any]:

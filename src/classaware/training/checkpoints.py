@@ -102,7 +102,7 @@ class SaveLast(Checkpoint):
         if trainer.fit_loop.total_batch_idx % trainer.accumulate_grad_batches:
             return
         step = trainer.global_step
-        asked = self.stop.before_step(step)
+        asked = self.stop.before_step()
         if step and (asked or step % self.every == 0):
             self._save(trainer)
         if asked:

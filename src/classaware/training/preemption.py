@@ -17,9 +17,6 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") i
 # A launcher forwards what the scheduler has already sent to every process: within so many seconds it is one signal.
 _SAME = 1.0
 
-# Processes ask each other before every so many steps or batches of validation.
-_EVERY = 5
-
 
 class Stopped(SystemExit):
     """The run ended early, as it was asked to; all that it did is saved.
@@ -38,7 +35,7 @@ class StopSignals:
     """Notices SIGTERM, SIGINT and SIGUSR1; a second one ends the process at once.
 
     Several processes must leave behind the same step. Whether any of them was asked to is a maximum over all of them,
-    taken before every fifth step over a connection of their hosts (gloo), for which no device is waited.
+    taken before every step over a connection of their hosts (gloo), for which no device is waited.
     """
 
     def __init__(self) -> None:
@@ -66,11 +63,9 @@ class StopSignals:
             signal.signal(number, handler)
         self._before = {}
 
-    def before_step(self, step: int) -> int:
+    def before_step(self) -> int:
         """The signal that ends the run before this step, the same in all processes; 0 for none."""
-        if self._group is None:
-            return self._received
-        return self._largest(self._received) if step % _EVERY == 0 else 0
+        return self._received if self._group is None else self._largest(self._received)
 
     def begin_validation(self, batches: int) -> None:
         """Find out how many batches every process has."""
@@ -80,7 +75,7 @@ class StopSignals:
         """The signal that ends the run before this batch of validation, the same in all processes; 0 for none."""
         if self._group is None:
             return self._received
-        return self._largest(self._received) if batch % _EVERY == 0 and batch < self._shared_batches else 0
+        return self._largest(self._received) if batch < self._shared_batches else 0
 
     def _largest(self, value: int) -> int:
         everyone = torch.tensor(value)

@@ -7,9 +7,38 @@ from typing import Any
 from torch import nn
 
 from classaware.errors import InputError
-from classaware.training.card import KEY, LAST, PREVIOUS, NetworkCard, read_checkpoint
+from classaware.training.card import BEST, KEY, LAST, PREVIOUS, NetworkCard, read_checkpoint
 
 _PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step", "pytorch-lightning_version")
+
+# Options, and groups of them, that may change on the way, for they do not shape the training: its length, how often it
+# is looked at, saved and logged, where it runs (the number of processes is compared by itself), where the images lie,
+# and the weights it began with, which the checkpoint's replace.
+_FREE = (
+    "allow_shared_images",
+    "data.dataset.init_args.root",
+    "data.eval_batch_size",
+    "data.num_workers",
+    "network.backbone.pretrained",
+    "network.backbone.weights",
+    "regularizer.check_finite",
+    "regularizer.check_labels",
+    "trainer.accelerator",
+    "trainer.detect_anomaly",
+    "trainer.devices",
+    "trainer.enable_autolog_hparams",
+    "trainer.enable_model_summary",
+    "trainer.log_every_n_steps",
+    "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.model_registry",
+    "trainer.num_nodes",
+    "trainer.num_sanity_val_steps",
+    "trainer.profiler",
+    "trainer.val_check_interval",
+    "training.compile",
+)
+_SHOWN = 5  # options in a message
 
 
 @dataclass(frozen=True)
@@ -57,7 +86,7 @@ def find_start(output: Path, checkpoint: Path | None, resume: bool) -> Start:
     kept = [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
     if resume and kept:
         try:
-            return _latest(kept)
+            return _latest(kept, output / BEST)
         except InputError:
             if checkpoint is None or checkpoint in kept:
                 raise
@@ -74,15 +103,31 @@ def find_start(output: Path, checkpoint: Path | None, resume: bool) -> Start:
     return Start()
 
 
-def _latest(kept: list[Path]) -> Start:
-    """The first one that is whole."""
+def checkpoints_in(output: Path) -> dict[str, int]:
+    """When each checkpoint that :func:`find_start` looks at was written, in nanoseconds."""
+    paths = [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def _latest(kept: list[Path], best: Path) -> Start:
+    """The first one that is whole; ``best`` is only named."""
     problems: list[str] = []
     for path in kept:
         try:
             return _start(path, True, " ".join([*problems, f"Going on from {path}."]) if problems else "")
         except InputError as error:
-            problems.append(str(error).split(": ")[0] + ".")
-    raise InputError(f"{' '.join(problems)} Resume from another one with --ckpt_path, or choose another --output.")
+            name = f"checkpoint {path}"
+            problems.append(name + str(error).removeprefix(name).split(": ")[0] + ".")
+    cure = f"with --ckpt_path {best}" if _is_whole(best) else "from another one with --ckpt_path"
+    raise InputError(f"{' '.join(problems)} Resume {cure}, or choose another --output.")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read_resumable(path)
+    except InputError:
+        return False
+    return True
 
 
 def _start(path: Path, in_place: bool, note: str = "") -> Start:
@@ -110,7 +155,7 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
 
     Raises:
         InputError: the checkpoint cannot be read, holds no state of a training, was made with another network,
-            other losses or another optimizer.
+            other losses, another optimizer, another number of processes or any other option that shapes a training.
     """
     checkpoint = _read_resumable(path)
     cure = f"resume with the configuration that the run started with ({path.parent / 'config.yaml'})."
@@ -128,6 +173,34 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
     groups = checkpoint["optimizer_states"][0]["param_groups"]
     if ("betas" in groups[0]) != (optimizer == "adamw"):
         raise InputError(f"checkpoint {path} was not trained with training.optimizer={optimizer}: {cure}")
+    if changes := _changes(checkpoint[KEY].get("training", {}), card.training):
+        shown = ", ".join(changes[:_SHOWN]) + (f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
+        raise InputError(f"checkpoint {path} was trained with other options ({shown}): {cure}")
+
+
+def _changes(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Old and new value of what shapes the training; what one of both versions of the package lacks is not compared."""
+    pairs = _unequal({name: saved[name] for name in saved.keys() & {"seed", "processes"}}, wanted)
+    pairs += _unequal(saved.get("configuration", {}), wanted.get("configuration", {}))
+    return [f"{name}: {old} -> {new}" for name, old, new in pairs]
+
+
+def _unequal(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    pairs: list[tuple[str, Any, Any]] = []
+    for name in sorted(saved.keys() & wanted.keys()):
+        old, new = saved[name], wanted[name]
+        if prefix + name in _FREE or old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("class_path") == new.get("class_path"):
+            pairs += _unequal(old, new, f"{prefix}{name}.")
+        else:
+            pairs.append((prefix + name, _short(old), _short(new)))
+    return pairs
+
+
+def _short(value: Any) -> Any:
+    """Of an object its class."""
+    return value.get("class_path", value) if isinstance(value, dict) else value
 
 
 def _differing(saved: Any, wanted: dict[str, Any], prefix: str = "") -> list[str]:

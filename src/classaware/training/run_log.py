@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,13 +49,20 @@ class RunLog(Logger):
     def cut(self, rows: int | None) -> None:
         """Keep that many rows and the columns that they use; what was logged behind them is logged again.
 
-        None keeps all but a row that was cut short; of a log that begins anew nothing is kept.
+        None keeps all but a row that was cut short; of a log that begins anew nothing is kept. The user is told of rows
+        that are not there.
         """
         if not self.keep:
             return
         kept = self._read()[:rows]
         self.columns = sorted({name for row in kept for name, value in row.items() if value})
         self.rows = len(kept)
+        if rows is not None and len(kept) < rows:
+            print(
+                f"classaware fit: {self.path} holds {len(kept)} of the {rows} rows logged before the checkpoint: "
+                "it goes on without the others.",
+                file=sys.stderr,
+            )
         if self.path.exists():
             self._write(kept)
 

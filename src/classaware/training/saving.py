@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from classaware.training.card import BEST, LAST, PREVIOUS
+from classaware.training.card import LAST, PREVIOUS
 
 _NEXT = "next.ckpt"
 
@@ -77,6 +77,6 @@ def promote(folder: Path, keep_last: bool) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process was writing."""
-    for path in [next_path(folder), *(folder / f".{name}.part" for name in (_NEXT, BEST))]:
+    """Remove what a killed process was writing, under whatever temporary name."""
+    for path in [next_path(folder), *folder.glob(".*.part")]:
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from classaware.errors import InputError
 from classaware.evaluation import ConfusionMatrix, Inference, scores
@@ -101,6 +102,15 @@ class SegmentationTask(pl.LightningModule):
         """Write what the network is beside its weights."""
         if self.card is not None:
             checkpoint[KEY] = self.card.to_dict()
+
+    def on_train_start(self) -> None:
+        """Set this schedule's rates: a checkpoint brings those of the run's length when it was written."""
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LambdaLR)
+        factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+        schedule._last_lr = [base * factor for base, factor in zip(schedule.base_lrs, factors, strict=True)]
+        for group, lr in zip(schedule.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["lr"] = lr
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch ``{"image": (B, 3, H, W) in [0, 1], "label": (B, H, W)}``, every term logged."""
