@@ -56,7 +56,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     if (x.shape[-2], x.shape[-1]) == tuple(size):
         return x
     last = x.is_contiguous(memory_format=torch.channels_last)
-    return resize_maps(x, size).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    return resize_maps(x, size, last).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def adaptive_average_pool(x: Tensor, size: int) -> Tensor:

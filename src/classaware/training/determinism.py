@@ -54,16 +54,12 @@ def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any]
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
-def _only_deterministic(on: bool) -> None:
-    torch.use_deterministic_algorithms(on, warn_only=False)
-
-
 SWITCHES = (
     Switch(
         "torch.use_deterministic_algorithms",
-        True,
-        torch.are_deterministic_algorithms_enabled,
-        _only_deterministic,
+        2,  # on, and an error rather than a warning
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
         "Takes the kernels without atomic additions, and raises where there is none. Not warn_only: with it the fused "
         "attentions keep adding gradients in any order. Turns compiled code's measuring of kernels off, too.",
     ),
