@@ -63,7 +63,7 @@ def training(network: Segmenter, images: Tensor, labels: Tensor, autocast: Calla
     """A whole step of this project's training."""
     objective = Objective(network, ClassAwareRegularization(CLASSES, IGNORED)).to(images.device).train()
     groups = parameter_groups(network, lr=1e-3, weight_decay=2e-4, decay="kernels", backbone_lr_scale=1.0)
-    optimizer = create_optimizer("sgd", groups, momentum=0.9)
+    optimizer = create_optimizer("sgd", groups, momentum=0.9, fused=True)
 
     def run() -> None:
         network.train()

@@ -19,6 +19,8 @@ CASES = [
     (["--trainer.log_every_n_steps", "0"], "trainer.log_every_n_steps"),
     (["--trainer.accumulate_grad_batches", "0"], "trainer.accumulate_grad_batches"),
     (["--trainer.precision", "12"], "trainer.precision"),
+    (["--trainer.precision", "16-true"], "bf16-mixed"),
+    (["--trainer.deterministic", "true"], "--deterministic"),
     (["--trainer.accelerator", "abacus"], "abacus"),
     (["--trainer.logger", "false"], "--trainer.logger"),
     (["--network.car", "maybe"], "network.car"),

@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -58,6 +59,8 @@ _TRAINER_OWN = {
     "deterministic",
 }
 
+_HALF = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+
 
 def build_parser() -> ArgumentParser:
     """Every constructor argument of data, network, regularizer, training and trainer."""
@@ -106,6 +109,8 @@ def build_parser() -> ArgumentParser:
         default=None,
         help="of computing; null: bf16-mixed on a CUDA device that has it, else 32-true",
     )
+    # Configurations that earlier versions wrote have it.
+    parser.add_argument("--trainer.deterministic", type=bool | None, default=None, help=SUPPRESS)
     parser.set_defaults(
         {
             "trainer.check_val_every_n_epoch": None,
@@ -154,6 +159,13 @@ def fit(
         raise InputError(f"save_every={config.save_every}: must be at least 1.")
     if config.deterministic and config.trainer.benchmark:
         raise InputError("trainer.benchmark=true chooses algorithms by their speed: leave it out with --deterministic.")
+    if config.trainer.deterministic:
+        raise InputError("trainer.deterministic is --deterministic now: give that instead.")
+    if str(config.trainer.precision) in _HALF:
+        raise InputError(
+            f"trainer.precision={config.trainer.precision}: weights in half precision are not supported. Use 16-mixed "
+            "or bf16-mixed."
+        )
     config.trainer.precision = config.trainer.precision or default_precision(config.trainer.accelerator)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     _quiet()
@@ -218,6 +230,7 @@ def _after_stop(stopped: Stopped, config: Namespace) -> str:
 def _trainer_options(trainer: Namespace) -> dict[str, Any]:
     """A run shorter than an interval is validated and logged at its end."""
     options: dict[str, Any] = trainer.as_dict()
+    del options["deterministic"]
     for name in ("val_check_interval", "log_every_n_steps"):
         options[name] = trainer.max_steps if options[name] is None else min(options[name], trainer.max_steps)
     options["val_check_interval"] *= trainer.accumulate_grad_batches  # Lightning counts batches
@@ -321,6 +334,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*Experiment logs directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*The dirpath has changed.*")
+    # Runs of earlier versions had Lightning's callback for the best checkpoint, see SaveBest.
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
     # The sampler goes on at the trainer's step, see StepSampler.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")

@@ -19,6 +19,7 @@ from classaware.evaluation.score_map import (
     resized,
 )
 from classaware.evaluation.views import Canvas, View, scaled_size
+from classaware.regularization.precision import at_least_float32
 from classaware.resizing import Window, resize_maps
 
 Averaged = Literal["logits", "probabilities"]
@@ -33,7 +34,7 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
         size: (H, W).
 
     Returns:
-        (B, K, H, W) float32, whatever the type of the logits: half precision would make ties between classes.
+        (B, K, H, W) in at least float32: half precision would make ties between classes.
 
     Raises:
         InputError: logits that are not (B, K, h, w), or a size below 1.
@@ -42,7 +43,7 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
         raise InputError(f"The logits have shape {tuple(logits.shape)}. Give (images, classes, height, width).")
     if min(size) < 1:
         raise InputError(f"The size (height, width) = {tuple(size)} is empty. Both must be at least 1.")
-    return resize_maps(logits.float(), (size[0], size[1]))
+    return resize_maps(at_least_float32(logits), (size[0], size[1]))
 
 
 @torch.no_grad()

@@ -34,6 +34,14 @@ class SaveBest(Checkpoint):
         if self.path.exists():
             self.score = state_dict["score"]
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the score from a run of an earlier version, which had Lightning's callback in this place."""
+        for name, state in (checkpoint.get("callbacks") or {}).items():
+            if name.startswith("ModelCheckpoint") and state.get("best_model_score") is not None:
+                self.load_state_dict({"score": float(state["best_model_score"])})
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if it was the best, or the first one."""
         if trainer.sanity_checking:

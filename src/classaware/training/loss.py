@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classaware.regularization.distributed import sum_over_processes
+from classaware.regularization.precision import at_least_float32
 
 Average = Literal["valid", "all"]
 
@@ -29,7 +30,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int, average: Av
         A scalar; zero with a graph where nothing is labelled.
     """
     # reduction="none" and a sum: the reduced form has no deterministic kernel on CUDA.
-    loss_BHW = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction="none")
+    loss_BHW = F.cross_entropy(at_least_float32(logits), labels, ignore_index=ignore_index, reduction="none")
     pixels = loss_BHW.new_full((), labels.numel()) if average == "all" else (labels != ignore_index).sum()
     total, count = sum_over_processes(torch.stack([loss_BHW.sum(), pixels.to(loss_BHW.dtype)]))
     return total / count.clamp(min=1)

@@ -17,7 +17,7 @@ _CARD = "classaware"  # of the metadata: {"card": ..., "step": ...} as JSON
 
 def is_released(path: Path) -> bool:
     """Whether the file is one of released weights, by the end of its name."""
-    return path.suffix == SUFFIX
+    return path.suffix.lower() == SUFFIX
 
 
 def write_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any], step: int | None) -> None:
