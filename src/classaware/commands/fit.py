@@ -59,6 +59,7 @@ _TRAINER_OWN = {
     "deterministic",
 }
 
+# Precisions that halve the weights, too.
 _HALF = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
 
 

@@ -15,7 +15,7 @@ from classaware.regularization.centers import class_centers
 from classaware.regularization.distributed import processes
 from classaware.regularization.labels import split_valid
 from classaware.regularization.losses import Mean, takes_part
-from classaware.regularization.passes import centers_pass, class_counts, class_sums, gradient_pass, pixel_pass
+from classaware.regularization.passes import centers_pass, class_counts, class_sums, dense, gradient_pass, pixel_pass
 from classaware.regularization.reference import Running, Settings, joint_means, joint_sums, losses_of, reference_terms
 
 # Below this many classes, looking for those that are in the batch costs more than it saves.
@@ -53,7 +53,7 @@ class _Classes(NamedTuple):
 def fused_terms(x_BCHW: Tensor, y_BHW: Tensor, settings: Settings, running: Running | None) -> tuple[Tensor, ...]:
     """What :func:`reference_terms` returns, for the same arguments."""
     with torch.no_grad():
-        terms_3, saved, frozen = _forward(x_BCHW.detach(), y_BHW, settings, running)
+        terms_3, saved, frozen = _forward(dense(x_BCHW.detach()), y_BHW, settings, running)
     if not (torch.is_grad_enabled() and x_BCHW.requires_grad):
         return tuple(term.clone() for term in terms_3)
     again: Callable[[Tensor], tuple[Tensor, ...]] | None = None
@@ -130,11 +130,15 @@ def _classes(
     frozen: Running | None = None
     if running is not None:
         new_KC, seen_K, gain_K = running(mu_GKC[0], present_GK[0])
-        fixed_KC = new_KC - (gain_K.unsqueeze(-1) * mu_GKC[0]).where(gain_K.unsqueeze(-1) > 0, 0)
+        gain_K1 = gain_K.unsqueeze(-1)
+
+        def taken_in(mu_KC: Tensor) -> Tensor:
+            return (gain_K1 * mu_KC).where(gain_K1 > 0, 0)
+
+        fixed_KC = new_KC - taken_in(mu_GKC[0])
 
         def frozen(mu_KC: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            changed_KC = (gain_K.unsqueeze(-1) * mu_KC).where(gain_K.unsqueeze(-1) > 0, 0)
-            return fixed_KC + changed_KC, seen_K, gain_K
+            return fixed_KC + taken_in(mu_KC), seen_K, gain_K
 
         mu_GKC, present_GK = new_KC.unsqueeze(0), seen_K.unsqueeze(0)
         slope_GK = slope_GK * gain_K

@@ -17,7 +17,7 @@ from classaware.regularization import chunked
 @torch.library.custom_op("classaware::class_sums", mutates_args=())
 def class_sums(x_BCHW: Tensor, y_BP: Tensor, num_classes: int, per_image: bool) -> Tensor:
     """Sums of the features of each class, (G, K, C) in at least float32."""
-    return _passes(x_BCHW).class_sums(_dense(x_BCHW), y_BP, num_classes, per_image)
+    return _passes(x_BCHW).class_sums(dense(x_BCHW), y_BP, num_classes, per_image)
 
 
 @torch.library.custom_op("classaware::class_counts", mutates_args=())
@@ -71,7 +71,7 @@ def pixel_pass(
         Totals (2,); the derivative of the second one to the similarities before scaling, (B, P, width), of which the
         first ``live`` columns are filled; and the pixels whose distances were left out, (B, C), or (0,).
     """
-    tensors = (_dense(x_BCHW), y_BP, mu_GKC, ideal_GK, part_GK, rest_G, share_G, live)
+    tensors = (dense(x_BCHW), y_BP, mu_GKC, ideal_GK, part_GK, rest_G, share_G, live)
     passes = _passes(x_BCHW)
     if passes is chunked or drop_max:
         return chunked.pixel_pass(
@@ -99,7 +99,7 @@ def gradient_pass(
     squares: bool,
 ) -> Tensor:
     """The gradient to the features: of the two totals times ``coefs_2``, and of the class sums."""
-    x_BCHW = _dense(x_BCHW)
+    x_BCHW = dense(x_BCHW)
     arguments = (x_BCHW, y_BP, mu_GKC, slope_BPL, dsums_GKC, coefs_2, live)
     if dropped_BC.numel():
         return chunked.gradient_pass(*arguments, squares=squares, dropped_BC=dropped_BC)
@@ -145,11 +145,11 @@ def _(
 
 @gradient_pass.register_fake
 def _(x_BCHW: Tensor, *arguments: object) -> Tensor:
-    return torch.empty_like(_dense(x_BCHW))
+    return torch.empty_like(dense(x_BCHW))
 
 
-def _dense(x_BCHW: Tensor) -> Tensor:
-    """With one stride from pixel to pixel: channels last or contiguous, whichever it is already."""
+def dense(x_BCHW: Tensor) -> Tensor:
+    """With one stride from pixel to pixel, as the passes need it: as it is where it can be, else contiguous."""
     if x_BCHW.is_contiguous() or x_BCHW.is_contiguous(memory_format=torch.channels_last):
         return x_BCHW
     return x_BCHW.contiguous()

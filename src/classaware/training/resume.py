@@ -83,7 +83,7 @@ def find_start(output: Path, checkpoint: Path | None, resume: bool) -> Start:
     Raises:
         InputError: the checkpoint, or every one in ``output``, is damaged; or ``output`` holds another run.
     """
-    kept = [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
+    kept = _kept(output)
     if resume and kept:
         try:
             return _latest(kept, output / BEST)
@@ -105,8 +105,12 @@ def find_start(output: Path, checkpoint: Path | None, resume: bool) -> Start:
 
 def checkpoints_in(output: Path) -> dict[str, int]:
     """When each checkpoint that :func:`find_start` looks at was written, in nanoseconds."""
-    paths = [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
-    return {path.name: path.stat().st_mtime_ns for path in paths}
+    return {path.name: path.stat().st_mtime_ns for path in _kept(output)}
+
+
+def _kept(output: Path) -> list[Path]:
+    """The checkpoints to go on from, the last one first."""
+    return [path for path in (output / LAST, output / PREVIOUS) if path.exists()]
 
 
 def _latest(kept: list[Path], best: Path) -> Start:
