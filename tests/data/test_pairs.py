@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classaware.data import CamVid, FolderDataset
-from classaware.data.pairs import PairCounts, count_pairs
+from classaware.data.pairs import PairCounts, classes_and_pairs, count_pairs, default_reach
 from classaware.errors import InputError
 
 K = 3
@@ -91,3 +91,56 @@ def test_camvid(data_root: Path) -> None:
     assert pairs.images == 101
     assert (pairs.counts_KK == pairs.counts_KK.T).all()
     assert np.diag(pairs.counts_KK).tolist()[:4] == [101] * 4  # sky, building, pole, road
+
+
+def touching_by_loops(label: np.ndarray, reach: int, min_pixels: int) -> np.ndarray:
+    together = np.zeros((K, K), dtype=bool)
+    kept = [k for k in range(K) if (label == k).sum() >= min_pixels]
+    for y, x in np.ndindex(label.shape):
+        for v, u in np.ndindex(label.shape):
+            a, b = label[y, x], label[v, u]
+            if a in kept and b in kept and a != b and abs(y - v) <= reach and abs(x - u) <= reach:
+                together[a, b] = True
+    return together
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    reach=st.integers(0, 4),
+    min_pixels=st.integers(1, 5),
+)
+def test_touching_is_that_of_plain_loops(seed: int, height: int, width: int, reach: int, min_pixels: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = rng.choice([0, 1, 2, 255], size=(height, width), p=[0.1, 0.1, 0.2, 0.6])
+    present, together = classes_and_pairs(label, 255, K, min_pixels, "touching", reach)
+    assert present.tolist() == [(label == k).sum() >= min_pixels for k in range(K)]
+    assert (together == touching_by_loops(label, reach, min_pixels)).all()
+
+
+def test_reach_grows_with_the_image_and_bridges_unlabeled_borders() -> None:
+    assert [default_reach(size) for size in ((10, 10), (128, 128), (375, 500))] == [2, 4, 12]
+    label = np.full((375, 500), 255)
+    label[:, :200], label[:, 208:] = 0, 1  # an unlabeled border of 8 pixels between them
+    assert classes_and_pairs(label, 255, K, together="touching")[1][0, 1]
+    assert not classes_and_pairs(label, 255, K, together="touching", reach=8)[1].any()
+    assert classes_and_pairs(label, 255, K, together="touching", reach=9)[1][1, 0]
+
+
+def test_touching_pairs_are_expected_by_their_contacts() -> None:
+    counts = np.array([[9, 6, 2], [6, 8, 0], [2, 0, 2]])  # contacts: 8, 6, 2
+    pairs = PairCounts(("a", "b", "c"), 10, counts, together="touching")
+    assert pairs.expected().tolist() == (np.outer([8, 6, 2], [8, 6, 2]) / 16).tolist()
+    assert pairs.lift()[0, 1] == 2.0
+    assert pairs.lift()[1, 2] == 0.0
+    assert pairs.to_dict()["together"] == "touching"
+
+
+def test_counts_of_touching_classes(tmp_path: Path) -> None:
+    data = make(tmp_path, [[0, 0, 0, 1, 1, 1], [0, 255, 255, 255, 255, 1]])
+    pairs = count_pairs(data, "train", workers=0, together="touching")
+    assert pairs.counts_KK.tolist() == [[2, 2, 0], [2, 2, 0], [0, 0, 0]]  # reach 2, at least
+    with pytest.raises(InputError, match="together='near'"):
+        count_pairs(data, "train", workers=0, together="near")  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from classaware.commands.configuration import plain_values
 from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
+from classaware.commands.networks import FORM, Named, open_networks
 from classaware.data import SegmentationData, SegmentationDataset
 from classaware.errors import InputError
 from classaware.evaluation import Inference
@@ -22,19 +23,17 @@ from classaware.evaluation.description import describe
 from classaware.evaluation.distributed import Processes, local_rank, processes, speaks, together
 from classaware.evaluation.record import EvaluationRecord, write_csv, write_record
 from classaware.evaluation.runner import Counts, evaluate
-from classaware.files import check_writable, sha256
-from classaware.models import Segmenter
+from classaware.files import check_writable
 from classaware.provenance import commit, versions
-from classaware.training.card import NetworkCard, build_dataset, load_network, trained_steps
 
 
 class Evaluation(NamedTuple):
     """Everything that one evaluation needs."""
 
-    network: Segmenter
-    card: NetworkCard
+    named: Named
     dataset: SegmentationDataset
     arguments: dict[str, Any]  # of the data set
+    split: str
     inference: Inference
     device: torch.device
 
@@ -43,11 +42,12 @@ def build_parser() -> ArgumentParser:
     """Checkpoint, data set, way of inference, and where the numbers go."""
     parser = ArgumentParser(
         prog="classaware evaluate",
-        description="Scores of a checkpoint, predictions at the labels' own size. What is not given of inference is as "
+        description="Scores of a network, predictions at the labels' own size. What is not given of inference is as "
         "in the validation of the training. 'torchrun --nproc-per-node N -m classaware evaluate ...' shares the images "
         "among N processes.",
         exit_on_error=False,
     )
+    parser.add_argument("network", type=str, help=FORM)
     add_inference_arguments(parser)
     parser.add_argument(
         "--dataset", type=SegmentationDataset, default=None, help="default: the one that it was trained on"
@@ -72,13 +72,22 @@ def run(arguments: Sequence[str]) -> None:
                 device = torch.device("cuda", local_rank())
                 torch.cuda.set_device(device)
             evaluation = together(lambda: _prepare(parser, config, device))
-            counts = _measure(evaluation, config, who)
+            counts = _measure(evaluation, config.batch_size, config.num_workers, config.boundary, who)
             if who.rank == 0:
-                _report(evaluation, config, counts)
+                _report(_record(evaluation, counts), config)
     except (InputError, ArgumentError, OSError):
         if speaks():
             raise
         raise SystemExit(2) from None
+
+
+def evaluate_network(evaluation: Evaluation, num_workers: int = 2) -> EvaluationRecord:
+    """Evaluate in this process alone, as ``classaware evaluate`` does without further options.
+
+    Raises:
+        InputError: no such split, or images or labels that cannot be used.
+    """
+    return _record(evaluation, _measure(evaluation, 1, num_workers, True, Processes(0, 1)))
 
 
 def _prepare(parser: ArgumentParser, config: Namespace, device: torch.device) -> Evaluation:
@@ -88,30 +97,25 @@ def _prepare(parser: ArgumentParser, config: Namespace, device: torch.device) ->
     if speaks():  # before the work, not after it
         for path in results:
             check_writable(path)
-    network, card = load_network(config.checkpoint)
     given = parser.instantiate(config).dataset
-    dataset = build_dataset(card.dataset) if given is None else given
-    arguments = card.dataset if given is None else config.dataset.as_dict()
-    if dataset.num_classes != network.num_classes:
-        raise InputError(
-            f"the network predicts {network.num_classes} classes, the data set has {dataset.num_classes}: "
-            "evaluate on a data set with the classes of the training."
-        )
-    return Evaluation(network.fold(), card, dataset, arguments, build_inference(config, card), device)
+    (named,), dataset, arguments = open_networks(
+        [config.network], given, None if given is None else config.dataset.as_dict()
+    )
+    inference = build_inference(config, named.card, config.network)
+    return Evaluation(named, dataset, arguments, config.split, inference, device)
 
 
-def _measure(evaluation: Evaluation, config: Namespace, who: Processes) -> Counts:
+def _measure(evaluation: Evaluation, batch_size: int, num_workers: int, boundary: bool, who: Processes) -> Counts:
     """The counts of all processes."""
-
-    data = SegmentationData(evaluation.dataset, eval_batch_size=config.batch_size, num_workers=config.num_workers)
-    loader = together(lambda: data.eval_dataloader(config.split, who.rank, who.size))
-    batches = track(loader, f"evaluating {config.split}", disable=who.rank > 0)
+    data = SegmentationData(evaluation.dataset, eval_batch_size=batch_size, num_workers=num_workers)
+    loader = together(lambda: data.eval_dataloader(evaluation.split, who.rank, who.size))
+    batches = track(loader, f"evaluating {evaluation.split}", disable=who.rank > 0)
     ignore_index = evaluation.dataset.ignore_index
-    return evaluate(evaluation.network, batches, ignore_index, evaluation.inference, evaluation.device, config.boundary)
+    network = evaluation.named.network.fold()
+    return evaluate(network, batches, ignore_index, evaluation.inference, evaluation.device, boundary)
 
 
-def _report(evaluation: Evaluation, config: Namespace, counts: Counts) -> None:
-    record = _record(evaluation, config, counts)
+def _report(record: EvaluationRecord, config: Namespace) -> None:
     console = Console()
     console.print(record.scores.table())
     console.print(describe(record), soft_wrap=True, markup=False, highlight=False)
@@ -121,8 +125,8 @@ def _report(evaluation: Evaluation, config: Namespace, counts: Counts) -> None:
             print(path)
 
 
-def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> EvaluationRecord:
-    dataset, card = evaluation.dataset, evaluation.card
+def _record(evaluation: Evaluation, counts: Counts) -> EvaluationRecord:
+    dataset, named, split = evaluation.dataset, evaluation.named, evaluation.split
     manifest = getattr(dataset, "manifest", None)
     labeled = int(counts.confusion.sum())
     scales = evaluation.inference.scales
@@ -134,9 +138,9 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
         data={
             "name": manifest.title if manifest else type(dataset).__name__,
             "dataset": plain_values(evaluation.arguments),
-            "split": config.split,
+            "split": split,
             "images": len(counts.per_image),
-            "published_images": manifest.expected.get(config.split) if manifest else None,
+            "published_images": manifest.expected.get(split) if manifest else None,
             "num_classes": dataset.num_classes,
             "ignored_share": counts.ignored / max(counts.ignored + labeled, 1),
             "manifest": manifest.files_sha256 if manifest else None,
@@ -144,12 +148,8 @@ def _record(evaluation: Evaluation, config: Namespace, counts: Counts) -> Evalua
         },
         inference=evaluation.inference.arguments
         | {"scale": "single" if len(scales) == 1 else "multi", "precision": "float32"},
-        checkpoint={
-            "path": str(config.checkpoint),
-            "sha256": sha256(config.checkpoint),
-            "step": trained_steps(config.checkpoint),
-        },
-        training=plain_values(card.training | ({} if "configuration" in card.training else {"network": card.network})),
+        checkpoint=named.provenance(),
+        training=plain_values(named.training()),
         versions=versions(),
         commit=commit(),
         device=_name(evaluation.device),

@@ -15,24 +15,24 @@ _OPTIONS = tuple(signature(Inference).parameters)
 
 
 def add_inference_arguments(parser: ArgumentParser) -> None:
-    """Which network, where, and how images become label maps."""
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit' or 'weights'")
+    """Where the network runs, and how images become label maps."""
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, ...; auto: cuda where there is one")
     parser.add_class_arguments(Inference, instantiate=False)
     # What is not given is as in the training; null is a value like any other.
     parser.set_defaults(dict.fromkeys(_OPTIONS, SUPPRESS))
 
 
-def build_inference(config: Namespace, card: NetworkCard) -> Inference:
-    """As the network was validated, but for what ``config`` gives."""
-    given = {name: config[name] for name in _OPTIONS if name in config}
-    known = {"image_size": card.image_size, **card.inference}
+def build_inference(config: Namespace | None, card: NetworkCard | None, source: str | Path) -> Inference:
+    """As the network of ``source`` was validated (one look at the whole image where no card says it), but for what
+    ``config`` gives."""
+    given = {name: config[name] for name in _OPTIONS if name in config} if config is not None else {}
+    known = {} if card is None else {"image_size": card.image_size, **card.inference}
     if "window" in given:
         known.pop("stride", None)  # belongs to the other window
     unknown = sorted(set(known) - set(_OPTIONS))
     if unknown:
         raise InputError(
-            f"checkpoint {config.checkpoint} was validated with {', '.join(unknown)}, which this version of classaware "
+            f"checkpoint {source} was validated with {', '.join(unknown)}, which this version of classaware "
             "does not know: use the version that wrote it."
         )
     return Inference(**(known | given))

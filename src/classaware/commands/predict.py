@@ -29,6 +29,7 @@ def build_parser() -> ArgumentParser:
         "What is not given of inference is as in the validation of the training.",
         exit_on_error=False,
     )
+    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit' or 'weights'")
     add_inference_arguments(parser)
     parser.add_argument("images", type=Path, nargs="+", help="image files, or folders (searched in depth)")
     parser.add_argument("--output", type=Path, required=True, help="folder for masks/ and overlays/")
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"alpha={config.alpha}: must be in [0, 1].")
     images = name_results(config.images)
     network, card = load_network(config.checkpoint)
-    inference = build_inference(config, card)
+    inference = build_inference(config, card, config.checkpoint)
     device = pick_device(config.device)
     folded = network.fold().to(device)
     for name, path in track(images.items(), "predicting"):

@@ -1,14 +1,20 @@
-"""Which classes occur together in the images of a data set."""
+"""Which classes occur together in the images of a data set: in one image, or touching each other there."""
 
+import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from classaware.data.dataset import Sample, SegmentationDataset
 from classaware.data.parallel import Progress, in_parallel
 from classaware.errors import InputError
+
+Together = Literal["image", "touching"]
+
+_REACH = 0.02  # of the diagonal: wider than the unlabeled borders around objects (VOC's have 5 pixels)
 
 
 class Pair(NamedTuple):
@@ -18,7 +24,7 @@ class Pair(NamedTuple):
         first: index of the one.
         second: index of the other.
         images: how many hold both.
-        expected: how many would if they knew nothing of each other.
+        expected: how many would by chance, see `PairCounts.expected`.
         lift: images / expected.
     """
 
@@ -36,26 +42,38 @@ class PairCounts:
     Attributes:
         class_names: K names.
         images: number of images, N.
-        counts_KK: int64, images that hold both classes; on the diagonal, images that hold the class.
+        counts_KK: int64, images in which both classes are together; on the diagonal, images that hold the class.
         min_pixels: from how many pixels on an image holds a class.
+        together: "image": both are in the image; "touching": they touch in it, see `classes_and_pairs`.
     """
 
     class_names: tuple[str, ...]
     images: int
     counts_KK: NDArray[np.int64]
     min_pixels: int = 1
+    together: Together = "image"
 
     def conditional(self) -> NDArray[np.float64]:
         """P(column | row), float64 (K, K): share of the row's images that hold the column's class; nan: row absent."""
         return _divide(self.counts_KK.astype(np.float64), np.diag(self.counts_KK)[:, None])
 
     def expected(self) -> NDArray[np.float64]:
-        """float64 (K, K): images that would hold both if classes were independent, n_row n_column / N."""
-        single_K = np.diag(self.counts_KK).astype(np.float64)
-        return np.outer(single_K, single_K) / max(self.images, 1)
+        """float64 (K, K): images in which two classes would be together by chance.
+
+        In one image: n_row n_column / N, as if classes were independent. Touching: m_row m_column / M with m the number
+        of contacts of a class with others and M their sum, as if every contact had met any other class by chance;
+        classes of one image need not touch, so that independence would call every pair rare.
+        """
+        counts = self.counts_KK.astype(np.float64)
+        if self.together == "image":
+            single_K, total = np.diag(counts), float(self.images)
+        else:
+            single_K = counts.sum(axis=1) - np.diag(counts)
+            total = float(single_K.sum())
+        return np.outer(single_K, single_K) / max(total, 1.0)
 
     def lift(self) -> NDArray[np.float64]:
-        """P(both) / (P(row) P(column)), float64 (K, K): 1 is chance, nan where a class is absent."""
+        """Counts over `expected`, float64 (K, K): 1 is chance, nan where a class is never together with another."""
         return _divide(self.counts_KK.astype(np.float64), self.expected())
 
     def pairs(self) -> list[Pair]:
@@ -73,6 +91,7 @@ class PairCounts:
         return {
             "images": self.images,
             "min_pixels": self.min_pixels,
+            "together": self.together,
             "class_names": list(self.class_names),
             "counts": self.counts_KK.tolist(),
             "conditional": _rows(self.conditional()),
@@ -86,6 +105,7 @@ def count_pairs(
     min_pixels: int = 1,
     workers: int | None = None,
     progress: Progress | None = None,
+    together: Together = "image",
 ) -> PairCounts:
     """Count in how many images of a split each two classes occur together.
 
@@ -95,30 +115,98 @@ def count_pairs(
         min_pixels: an image holds a class with at least so many pixels.
         workers: processes that read masks; 0 reads in this one, None takes one a core.
         progress: is told (done, all) after every mask.
+        together: in one image, or touching.
 
     Raises:
         InputError: no such split, min_pixels below 1, or a mask that cannot be used.
     """
-    if min_pixels < 1:
-        raise InputError(f"min_pixels={min_pixels}: must be at least 1.")
+    read = MaskCombinations(dataset, min_pixels, together)
     samples = dataset.samples(split)
     counts_KK = np.zeros((dataset.num_classes, dataset.num_classes), dtype=np.int64)
-    for classes in in_parallel(_Classes(dataset, min_pixels), samples, workers, progress):
-        counts_KK[np.ix_(classes, classes)] += 1
-    return PairCounts(tuple(dataset.class_names), len(samples), counts_KK, min_pixels)
+    for present_K, together_KK in in_parallel(read, samples, workers, progress):
+        counts_KK += together_KK | np.diag(present_K)
+    return PairCounts(tuple(dataset.class_names), len(samples), counts_KK, min_pixels, together)
 
 
 @dataclass(frozen=True)
-class _Classes:
-    """The classes of a sample's mask; can be sent to other processes."""
+class MaskCombinations:
+    """`classes_and_pairs` of a sample's mask; can be sent to other processes.
+
+    Raises:
+        InputError: min_pixels below 1, another word for ``together``; when called, a mask that cannot be used.
+    """
 
     dataset: SegmentationDataset
-    min_pixels: int
+    min_pixels: int = 1
+    together: Together = "image"
 
-    def __call__(self, sample: Sample) -> list[int]:
-        label = self.dataset.read_label(sample)
-        classes, pixels = np.unique(label[label != self.dataset.ignore_index], return_counts=True)
-        return classes[pixels >= self.min_pixels].tolist()
+    def __post_init__(self) -> None:
+        if self.min_pixels < 1:
+            raise InputError(f"min_pixels={self.min_pixels}: must be at least 1.")
+        if self.together not in get_args(Together):
+            raise InputError(f"together={self.together!r} is unknown; choose one of {', '.join(get_args(Together))}.")
+
+    def __call__(self, sample: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Classes (K,) and pairs (K, K) of the mask."""
+        label, data = self.dataset.read_label(sample), self.dataset
+        return classes_and_pairs(label, data.ignore_index, data.num_classes, self.min_pixels, self.together)
+
+
+def classes_and_pairs(
+    label_HW: NDArray[np.int64],
+    ignore_index: int,
+    num_classes: int,
+    min_pixels: int = 1,
+    together: Together = "image",
+    reach: int | None = None,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The classes of an image, and which of them are together.
+
+    Args:
+        label_HW: classes 0..K-1 or ``ignore_index``.
+        ignore_index: label of the pixels that take no part.
+        num_classes: K.
+        min_pixels: an image holds a class with at least so many pixels; others take no part.
+        together: "image": both are in it; "touching": a pixel of one lies within ``reach`` rows and columns of one of
+            the other.
+        reach: in pixels; None: see `default_reach`.
+
+    Returns:
+        bool (K,), and bool (K, K), symmetric, False on the diagonal.
+    """
+    kept_HW = label_HW != ignore_index
+    present_K = np.bincount(label_HW[kept_HW], minlength=num_classes) >= min_pixels
+    if together == "image":
+        together_KK = np.outer(present_K, present_K)
+        np.fill_diagonal(together_KK, False)
+        return present_K, together_KK
+    far = default_reach(label_HW.shape) if reach is None else reach
+    together_KK = np.zeros((num_classes, num_classes), dtype=bool)
+    boxes = ndimage.find_objects(np.where(kept_HW, label_HW + 1, 0), num_classes)
+    for index in np.flatnonzero(present_K).tolist():
+        together_KK[index] = _within(label_HW, index, boxes[index], far, kept_HW, num_classes) & present_K
+    np.fill_diagonal(together_KK, False)
+    return present_K, together_KK
+
+
+def default_reach(size: tuple[int, ...]) -> int:
+    """How near two classes touch in an image of this size: 2 % of its diagonal, at least 2 pixels."""
+    return max(2, round(_REACH * math.hypot(*size)))
+
+
+def _within(
+    label_HW: NDArray[np.int64],
+    index: int,
+    box: tuple[slice, slice],
+    reach: int,
+    kept_HW: NDArray[np.bool_],
+    num_classes: int,
+) -> NDArray[np.bool_]:
+    """The classes (K,) that have a pixel within ``reach`` of one of class ``index``, which lies in ``box``."""
+    rows, columns = (slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    label, kept = label_HW[rows, columns], kept_HW[rows, columns]
+    near = ndimage.maximum_filter((label == index) & kept, 2 * reach + 1, mode="constant")
+    return np.bincount(label[near & kept], minlength=num_classes) > 0
 
 
 def _divide(numerator: NDArray[np.float64], denominator: NDArray[Any]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from classaware.evaluation.confusion import confusion_matrix
 from classaware.evaluation.distributed import gather, together
 from classaware.evaluation.inference import Inference, predict_labels
 from classaware.evaluation.record import class_counts
-from classaware.models import Segmenter, SegmenterOutput
+from classaware.models import Network, SegmenterOutput
 
 _PIXELS_AT_ONCE = 2**22  # counted; every pixel takes some 50 bytes meanwhile
 
@@ -37,7 +37,7 @@ class Counts(NamedTuple):
 
 
 def predictions(
-    network: Segmenter, batches: Iterable[dict[str, Any]], device: torch.device | str = "cpu"
+    network: Network, batches: Iterable[dict[str, Any]], device: torch.device | str = "cpu"
 ) -> Iterator[tuple[dict[str, Any], SegmenterOutput, Tensor]]:
     """Each batch with the network's output for the whole images and its prediction at the labels' size.
 
@@ -62,7 +62,7 @@ def predictions(
 
 
 def evaluate(
-    network: Segmenter,
+    network: Network,
     batches: Iterable[dict[str, Any]],
     ignore_index: int,
     inference: Inference | None = None,
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _count(
-    network: Segmenter,
+    network: Network,
     batches: Iterable[dict[str, Any]],
     ignore_index: int,
     inference: Inference,
@@ -147,7 +147,7 @@ def _add(per_image: dict[str, NDArray[np.int64]], name: str, counts: NDArray[np.
 
 
 @contextmanager
-def _evaluating(network: Segmenter, device: torch.device | str) -> Iterator[None]:
+def _evaluating(network: Network, device: torch.device | str) -> Iterator[None]:
     network.to(device)
     was_training = network.training
     network.eval()

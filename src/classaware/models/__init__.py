@@ -1,6 +1,7 @@
 """Networks: any timm backbone, a context head, CAR's taps, a classifier."""
 
 from classaware.models.backbone import Backbone
+from classaware.models.foreign import ForeignNetwork
 from classaware.models.heads import (
     HEADS,
     ACFNetHead,
@@ -20,6 +21,9 @@ from classaware.models.heads import (
 from classaware.models.projection import FoldedProjection, Projection
 from classaware.models.segmenter import Segmenter, SegmenterOutput, create_segmenter
 
+Network = Segmenter | ForeignNetwork
+"""What can be measured and looked at: called with images it returns a `SegmenterOutput`, and knows ``num_classes``."""
+
 __all__ = [
     "HEADS",
     "ACFNetHead",
@@ -31,9 +35,11 @@ __all__ = [
     "DeepLabV3Head",
     "FCNHead",
     "FoldedProjection",
+    "ForeignNetwork",
     "Head",
     "HeadInputs",
     "HeadOutput",
+    "Network",
     "OCRHead",
     "Projection",
     "Segmenter",

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
 from classaware.data.open import open_dataset
-from classaware.data.pairs import Pair, PairCounts, count_pairs
+from classaware.data.pairs import Pair, PairCounts, Together, count_pairs
 from classaware.errors import InputError
 from classaware.files import write_atomically, write_json
 
@@ -22,12 +22,13 @@ def build_parser() -> ArgumentParser:
     """Which images, and where the tables go."""
     parser = ArgumentParser(
         prog="classaware data pairs",
-        description="In how many images of a data set each two classes occur together, how strongly they go together "
-        "(lift: how many times as often as by chance), and which never meet.",
+        description="In how many images of a data set each two classes occur together, or touch, how strongly they go "
+        "together (lift: how many times as often as by chance), and which never meet.",
         exit_on_error=False,
     )
     parser.add_argument("path", type=Path, help="folder with classes.txt, images/ and masks/, or of CamVid")
     parser.add_argument("--split", type=str, default="train", help="part of the data set")
+    parser.add_argument("--together", type=Together, default="image", help="in one image, or touching in it")
     parser.add_argument("--min_pixels", type=int, default=1, help="an image holds a class with at least so many pixels")
     parser.add_argument("--ignore_index", type=int | None, default=None, help="mask value of pixels without a class")
     parser.add_argument("--csv", type=Path | None, default=None, help="file for the numbers of images, class by class")
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"--plot {config.plot}: let its name end in .png or .svg.")
     dataset = open_dataset(config.path, config.ignore_index)
     with progress_bar("counting") as progress:
-        pairs = count_pairs(dataset, config.split, config.min_pixels, config.workers, progress)
+        pairs = count_pairs(dataset, config.split, config.min_pixels, config.workers, progress, config.together)
     print_parts(*parts(pairs, config.split))
     if config.csv is not None:
         write_atomically(config.csv, pairs_csv(pairs).encode())
@@ -64,15 +65,16 @@ def parts(pairs: PairCounts, split: str) -> list[Table | str]:
     apart = sorted((pair for pair in every if not pair.images), key=lambda pair: -pair.expected)
     frequent = sorted(together, key=lambda pair: -pair.images)
     strong = sorted((pair for pair in together if pair.images >= _ENOUGH), key=lambda pair: -pair.lift)
+    verb, how = ("touch", "touching") if pairs.together == "touching" else ("occur together", "together")
     text = (
-        f"{pairs.images} images of {split}; of {len(every)} pairs of classes that occur, {len(together)} occur "
-        f"together and {len(apart)} never do."
+        f"{pairs.images} images of {split}; of {len(every)} pairs of classes that occur, {len(together)} {verb} and "
+        f"{len(apart)} never do."
     )
     found: list[Table | str] = [text]
     for heading, chosen in (
         ("The most frequent:", frequent),
         (f"The strongest by lift, of those in at least {_ENOUGH} images:", strong),
-        ("Never together, the most surprising first (expected: images by chance):", apart),
+        (f"Never {how}, the most surprising first (expected: images by chance):", apart),
     ):
         if chosen:
             found += [heading, _table(pairs, chosen[:_SHOWN])]
