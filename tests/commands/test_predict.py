@@ -149,4 +149,4 @@ def test_what_cannot_be_predicted_is_named(
 
 def test_what_is_required_is_named(refused: Callable[..., str], car_run: Path) -> None:
     assert "checkpoint, images, output" in refused("predict")
-    assert "checkpoint" in refused("evaluate")
+    assert "network" in refused("evaluate")
