@@ -4,10 +4,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from classaware.errors import InputError
-from classaware.insight import CenterAccumulator, dependency_map, mean_dependency
+from classaware.evaluation import Inference
+from classaware.insight import CenterAccumulator, dependency_map, mean_dependency, measure_dependency, similarity_map
+from classaware.insight.centers import GROUPS
+from classaware.insight.dependency import FORMS, Form, cosine_map, mean_cosine
+from classaware.insight.subject import Subject
+from classaware.models import ForeignNetwork
 
 
 def scene(seed: int, images: int = 4, classes: int = 5, size: tuple[int, int] = (9, 13)) -> tuple[Tensor, Tensor]:
@@ -111,3 +116,135 @@ def test_map_of_equal_and_of_far_centers() -> None:
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(InputError, match=r"\(3, 2\).*\(4,\)"):
         dependency_map(torch.zeros(3, 2), torch.ones(4, dtype=torch.bool))
+
+
+def added(features: Tensor, labels: Tensor, classes: int = 5) -> CenterAccumulator:
+    accumulator = CenterAccumulator(classes)
+    accumulator.update(features, labels)
+    return accumulator
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**31), st.floats(0.01, 100))
+def test_scale_equals_a_loop(seed: int, factor: float) -> None:
+    features, labels = scene(seed, size=(5, 7))
+    features = features * factor
+    squares = [
+        float(value) ** 2 for x, y in zip(features, labels, strict=True) for value in x[:, y != 255].flatten().double()
+    ]
+    expected = math.sqrt(math.fsum(squares) / len(squares))
+    assert added(features, labels).scale() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("images", [3, GROUPS, 2 * GROUPS + 3])
+def test_without_a_group_is_as_if_its_images_had_not_been(images: int) -> None:
+    features, labels = scene(7, images=images)
+    accumulator = added(features, labels)
+    assert (accumulator.images, accumulator.groups) == (images, min(images, GROUPS))
+    for group in range(accumulator.groups):
+        kept = torch.arange(images) % GROUPS != group
+        fewer = added(features[kept], labels[kept])
+        assert torch.equal(fewer.present, accumulator.present)
+        torch.testing.assert_close(accumulator.centers(group), fewer.centers(), rtol=1e-12, atol=1e-12)
+        assert accumulator.scale(group) == pytest.approx(fewer.scale(), rel=1e-12)
+
+
+def test_a_class_of_one_group_keeps_its_center_without_it() -> None:
+    features = torch.randn(3, 2, 2, 2)
+    labels = torch.zeros(3, 2, 2, dtype=torch.int64)
+    labels[1, 0] = 1
+    accumulator = added(features, labels, 2)
+    assert torch.equal(accumulator.centers(1)[1], accumulator.centers()[1])
+    assert not torch.equal(accumulator.centers(1)[0], accumulator.centers()[0])
+    one = added(features[:1], labels[:1], 2)
+    assert one.scale(0) == one.scale() > 0
+
+
+def test_unlabeled_images_count_as_images_and_as_nothing_else() -> None:
+    features, labels = scene(1, images=2)
+    labels[0] = 255
+    accumulator = added(features, labels)
+    assert accumulator.images == 2
+    torch.testing.assert_close(accumulator.centers(), added(features[1:], labels[1:]).centers(), rtol=0, atol=0)
+    nothing = added(features[:1], labels[:1])
+    assert not nothing.present.any()
+    assert math.isnan(nothing.scale())
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.lists(st.booleans(), min_size=1, max_size=5))
+def test_cosines_equal_a_loop(seed: int, present: list[bool]) -> None:
+    size = len(present)
+    centers = torch.randn(size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    result = cosine_map(centers, torch.tensor(present))
+    pairs = []
+    for i in range(size):
+        for j in range(size):
+            a, b = centers[i].tolist(), centers[j].tolist()
+            dot = sum(p * q for p, q in zip(a, b, strict=True))
+            expected = dot / math.hypot(*a) / math.hypot(*b) if present[i] and present[j] else math.nan
+            assert float(result[i, j]) == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
+            if i != j and present[i] and present[j]:
+                pairs.append(expected)
+    mean = sum(pairs) / len(pairs) if pairs else math.nan
+    assert mean_cosine(result) == pytest.approx(mean, rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def test_centers_and_features_of_zero() -> None:
+    cosines = cosine_map(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.ones(2, dtype=torch.bool))
+    assert cosines.tolist() == [[0.0, 0.0], [0.0, pytest.approx(1.0)]]
+    nothing = added(torch.zeros(1, 2, 1, 2), torch.tensor([[[0, 1]]]), 2)
+    assert similarity_map(nothing, "unit").tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**31), st.sampled_from([1e-3, 0.5, 7.0, 1e4]))
+def test_unit_and_cosine_do_not_know_the_scale(seed: int, factor: float) -> None:
+    features, labels = scene(seed)
+    one, other = added(features.double(), labels), added(features.double() * factor, labels)
+    forms: tuple[Form, ...] = ("unit", "cosine")
+    for form in forms:
+        torch.testing.assert_close(
+            similarity_map(one, form), similarity_map(other, form), rtol=1e-9, atol=1e-12, equal_nan=True
+        )
+    assert not torch.allclose(similarity_map(one), similarity_map(other), rtol=1e-9, equal_nan=True)
+    torch.testing.assert_close(
+        similarity_map(one, "unit"), dependency_map(one.centers() / one.scale(), one.present), equal_nan=True
+    )
+
+
+def test_one_pass_for_all_networks() -> None:
+    torch.manual_seed(0)
+    device = torch.device("cpu")
+    subjects = [
+        Subject(
+            name, ForeignNetwork(nn.Sequential(nn.Conv2d(3, c, 3, 2), nn.Conv2d(c, 4, 1)), "0", 4), Inference(), device
+        )
+        for name, c in (("a", 5), ("b", 6))
+    ]
+    images = [torch.randint(0, 256, (3, 9, 11), dtype=torch.uint8) for _ in range(4)]
+    labels = [torch.randint(0, 4, (9, 11)) for _ in range(4)]
+    told: list[tuple[int, int]] = []
+    pairs = iter(zip(images, labels, strict=True))  # can be read only once
+    found = measure_dependency(subjects, pairs, 255, 4, lambda done, total: told.append((done, total)), 4)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert list(found) == ["a", "b"]
+    for subject in subjects:
+        features = torch.stack([subject.look(image).features_CHW for image in images])
+        assert torch.equal(found[subject.name].centers(), added(features, torch.stack(labels), 4).centers())
+
+
+def test_maps_without_a_group_take_centers_and_scale_without_it() -> None:
+    features, labels = scene(5)
+    accumulator, present = added(features, labels), torch.tensor([True, True, False, True, False])
+    centers, scale = accumulator.centers(2), accumulator.scale(2)
+    assert scale != accumulator.scale()
+    expected = {
+        "paper": dependency_map(centers, present),
+        "unit": dependency_map(centers / scale, present),
+        "cosine": cosine_map(centers, present),
+    }
+    for form in FORMS:
+        torch.testing.assert_close(
+            similarity_map(accumulator, form, present, 2), expected[form], rtol=0, atol=0, equal_nan=True
+        )

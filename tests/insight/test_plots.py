@@ -56,6 +56,27 @@ def test_maps_share_one_scale_and_name_their_classes() -> None:
     assert [text.get_text() for text in panels[0].get_yticklabels()] == NAMES
 
 
+def test_cosines_are_drawn_around_zero() -> None:
+    values = np.array([[1.0, -0.2], [-0.2, 1.0]])
+    figure = dependency_figure({"FCN": values}, ["a", "b"], "cosine")
+    picture = figure.axes[0].images[0]
+    assert (picture.norm.vmin, picture.norm.vmax) == (-1.0, 1.0)
+    assert picture.cmap(picture.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.04)
+    assert figure.axes[-1].get_ylabel() == "cosine of class centers"
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (3, 3), (4, 2), (5, 3)])
+def test_several_networks_go_in_rows(count: int, columns: int) -> None:
+    figure = dependency_figure({f"network {i}": some_map(i) for i in range(count)}, NAMES)
+    panels = [axis for axis in figure.axes if axis.images]
+    assert [axis.get_title() for axis in panels] == [f"network {i}" for i in range(count)]
+    assert len({round(axis.get_position().x0, 3) for axis in panels}) == columns
+    below = panels[max(0, count - columns) :]
+    assert all(axis.get_xlabel() == "on this class" for axis in below)
+    for axis in below:  # nothing stands under these: they name the columns
+        assert axis.xaxis.get_major_ticks()[0].label1.get_visible()
+
+
 def test_one_panel_a_quantity_one_color_a_network() -> None:
     figure = curves_figure(CURVES)
     assert [axis.get_title(loc="left") for axis in figure.axes] == list(CURVES)

@@ -1,9 +1,9 @@
 import base64
-import dataclasses
 import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import pytest
@@ -11,24 +11,30 @@ import torch
 from PIL import Image
 
 from classaware.errors import InputError
-from classaware.insight import (
+from classaware.insight import curves_exhibit, dependency_exhibit, dependency_map, mean_dependency
+from classaware.insight.report import Report, render_report, write_report
+from classaware.insight.report_blocks import (
+    Block,
+    Details,
+    Facts,
     Figure,
-    Report,
+    Heading,
+    Legend,
+    Link,
+    Number,
+    Numbers,
     SampleRow,
+    Samples,
+    Section,
     Table,
-    curves_exhibit,
-    dependency_exhibit,
-    dependency_map,
-    mean_dependency,
-    render_report,
-    write_report,
+    Text,
 )
 
 EVIL = "<img src=x onerror=alert(1)>\"'&</style></title><script>alert(2)</script>"
 VOID = {"meta", "img"}
 ATTRIBUTES = {
-    "alt", "aria-label", "charset", "class", "content", "height", "http-equiv", "lang", "name", "role", "scope", "src",
-    "style", "tabindex", "width",
+    "alt", "aria-label", "charset", "class", "content", "height", "href", "http-equiv", "id", "lang", "name", "role",
+    "scope", "src", "style", "tabindex", "width",
 }  # fmt: skip
 
 
@@ -64,24 +70,42 @@ class Page(HTMLParser):
         return [text for name, text in self.texts if name == tag]
 
 
+PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (40, 300, 3), dtype=np.uint8)
+LABELS = np.zeros((6, 8, 3), dtype=np.uint8)
+
+
 def full_report(name: str) -> Report:
     centers = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     maps = {name: dependency_map(centers, torch.tensor([True, True, False]))}
-    labels = np.zeros((6, 8, 3), dtype=np.uint8)
-    photograph = np.random.default_rng(0).integers(0, 256, (40, 300, 3), dtype=np.uint8)
+    results = Table(f"Results {name}", ["network", "mIoU", name], [[name, "47.72 ± 0.20", "x"], ["CAR", "–", name]])
     return Report(
         title=f"Report {name}",
         intro=f"About {name}.",
-        facts={name: f"value {name}"},
-        tables=[Table(f"Results {name}", ["network", "mIoU", name], [[name, "47.72 ± 0.20", "x"], ["CAR", "–", name]])],
-        figures=[
-            curves_exhibit({name: {name: ([0, 1], [1.0, 2.0])}}),
-            dependency_exhibit(maps, ["grass", name, "cow"]),
+        sections=[
+            Section(f"Short {name}", [Numbers([Number(f"+1 {name}", f"of {name}", f"note {name}")]), results]),
+            Section("Run", [Facts({name: f"value {name}"}), Details(f"more {name}", [Text(name), Text(name, True)])]),
+            Section(
+                "Figures",
+                [
+                    curves_exhibit({name: {name: ([0, 1], [1.0, 2.0])}}),
+                    dependency_exhibit(maps, ["grass", name, "cow"]),
+                ],
+            ),
+            Section(
+                "Images",
+                [
+                    Heading(name),
+                    Legend([(name, (1, 2, 3)), ("cow", np.array([4, 5, 6]))]),
+                    Samples(["image", name], [SampleRow(f"test: {name}", [PHOTOGRAPH, LABELS])]),
+                    Link(name, f"explorer {name}.html", f"what {name} is"),
+                ],
+            ),
         ],
-        samples=[SampleRow(f"test: {name}", [photograph, labels])],
-        sample_columns=["image", name],
-        legend=[(name, (1, 2, 3)), ("cow", np.array([4, 5, 6]))],
     )
+
+
+def page(*blocks: Block) -> Page:
+    return Page(render_report(Report("R", sections=[Section("S", blocks)])))
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +115,20 @@ def evil() -> Page:
 
 def test_names_are_text_and_nothing_else(evil: Page) -> None:
     assert {tag for tag, _ in evil.elements} == {
-        "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p", "dl", "dt", "dd", "div",
-        "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "span", "img", "ul", "li",
+        "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "dl", "dt", "dd",
+        "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "span", "img", "ul",
+        "li", "nav", "a", "details", "summary", "strong", "small",
     }  # fmt: skip
     assert {name for _, attributes in evil.elements for name in attributes} <= ATTRIBUTES
     assert evil.words("h1") == [f"Report {EVIL}"]
-    assert evil.words("dt") == [EVIL]
+    assert evil.words("dt") == [f"of {EVIL}", EVIL]
+    assert evil.words("strong") == [f"+1 {EVIL}"]
+    assert evil.words("small") == [f"note {EVIL}"]
+    assert evil.words("h2")[0] == f"Short {EVIL}"
+    assert evil.words("h3") == [EVIL]
+    assert evil.words("summary") == [f"more {EVIL}"]
+    assert evil.words("p") == [f"About {EVIL}.", EVIL, EVIL]
+    assert evil.words("a") == [f"Short {EVIL}", "Run", "Figures", "Images", EVIL]
     assert evil.words("caption") == [f"Results {EVIL}"]
     assert EVIL in evil.words("li")
     assert EVIL in evil.words("th")
@@ -108,7 +140,12 @@ def test_nothing_is_fetched(evil: Page) -> None:
     sources = [attributes["src"] or "" for attributes in evil.all("img")]
     assert len(sources) == 4
     assert all(re.fullmatch(r"data:image/(png|jpeg|svg\+xml);base64,[A-Za-z0-9+/=]+", source) for source in sources)
-    assert not any("href" in attributes for _, attributes in evil.elements)
+    assert {tag for tag, attributes in evil.elements if "href" in attributes} == {"a"}
+    own = [f"#{section['id']}" for section in evil.all("section")]
+    assert [link["href"] for link in evil.all("a")][:-1] == own
+    target = evil.all("a")[-1]["href"] or ""
+    assert re.fullmatch(r"[\w./%-]+", target)
+    assert unquote(target) == f"explorer {EVIL}.html"
     style = "".join(evil.words("style"))
     assert "url(" not in style
     assert "@import" not in style
@@ -131,9 +168,8 @@ def test_accessible_and_for_every_screen(evil: Page) -> None:
 
 def test_pictures_come_back(evil: Page) -> None:
     photograph, labels = evil.all("img")[2:]
-    report = full_report(EVIL)
     shown = Image.open(io.BytesIO(base64.b64decode((labels["src"] or "").split(",")[1]))).convert("RGB")
-    assert np.array_equal(np.asarray(shown), report.samples[0].images[1])
+    assert np.array_equal(np.asarray(shown), LABELS)
     assert labels["class"] == "small"
     assert "class" not in photograph
     assert (photograph["width"], photograph["height"]) == ("300", "40")
@@ -188,14 +224,56 @@ def test_bad_paths_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("block", "words"),
     [
-        ({"tables": [Table("T", ["a", "b"], [["1"]])]}, "table 'T'.*1 cells.*2"),
-        ({"figures": [Figure("F", "alt", b"GIF89a")]}, "'F' is neither PNG nor SVG"),
-        ({"samples": [SampleRow("S", [])]}, "scene 'S' has 0 pictures.*2 column"),
-        ({"samples": [SampleRow("S", [np.zeros((2, 2)), np.zeros((2, 2))])]}, "float64"),
+        (Table("T", ["a", "b"], [["1"]]), "table 'T'.*1 cells.*2"),
+        (Figure("F", "alt", b"GIF89a"), "'F' is neither PNG nor SVG"),
+        (Samples(["a", "b"], [SampleRow("S", [])]), "image 'S' has 0 pictures.*2 column"),
+        (Samples(["a", "b"], [SampleRow("S", [np.zeros((2, 2)), np.zeros((2, 2))])]), "float64"),
+        (Link("L", "//elsewhere.org/x"), "link 'L' leads to '//elsewhere.org/x'"),
+        (Link("L", ""), "link 'L'"),
     ],
 )
-def test_bad_input_is_named(change: dict[str, object], words: str) -> None:
+def test_bad_input_is_named(block: Block, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        render_report(dataclasses.replace(full_report("FCN"), **change))  # type: ignore[arg-type]
+        page(block)
+    with pytest.raises(InputError, match=words):
+        page(Details("more", [block]))
+
+
+@pytest.mark.parametrize("target", ["javascript:alert(1)", "data:text/html,x", "https:elsewhere.org", "a b/ü?x#y"])
+def test_links_lead_to_files_beside_the_report(target: str) -> None:
+    (link,) = page(Link("L", target)).all("a")
+    joined = urlsplit(urljoin("file:///folder/report.html", link["href"]))
+    assert joined.scheme == "file"
+    assert (joined.query, joined.fragment) == ("", "")
+    assert unquote(joined.path) == f"/folder/{target}"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Text(""), Numbers([]), Facts({}), Table("T", ["a"], []), Samples(["a"], []), Legend([]),
+        Details("more", [Text(""), Facts({})]),
+    ],
+)  # fmt: skip
+def test_a_section_of_empty_blocks_is_left_out(block: Block) -> None:
+    assert not page(block).all("section")
+    assert page(block, Text("x")).words("p") == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "right"),
+    [
+        ("-0.73 to +2.72", True), ("1,200", True), ("1.2e-05", True), ("–", True), ("0.1 %", True), ("", True),
+        ("1.2 x", False), ("to", False), ("1 to x", False),
+    ],
+)  # fmt: skip
+def test_columns_of_numbers_are_set_to_the_right(cell: str, right: bool) -> None:
+    column = page(Table("T", ["run", "value"], [["a", cell], ["b", "1"]])).all("th")[1]
+    assert ("class" in column) is right
+
+
+def test_few_sections_need_no_list_of_them() -> None:
+    assert not page(Text("x")).all("nav")
+    assert len(Page(render_report(full_report("FCN"))).all("nav")) == 1

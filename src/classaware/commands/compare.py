@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     names = (config.names[0], config.names[1])
     if names[0] == names[1]:
         raise InputError(f"both sides are named {names[0]!r}: give two names.")
-    result = compare(_read(config.runs), _read(config.against), names)
+    result = compare(read_side(config.runs), read_side(config.against), names)
     show(result, Console())
     if config.output is not None:
         for path in write_comparison(config.output, result):
@@ -89,7 +89,12 @@ def _is_record(path: Path) -> bool:
         return f'"{FORMAT}"'.encode() in file.read(200)
 
 
-def _read(places: Sequence[Path]) -> list[EvaluationRecord]:
+def read_side(places: Sequence[Path]) -> list[EvaluationRecord]:
+    """The evaluations at ``places``, see `find_record`.
+
+    Raises:
+        InputError: one that cannot be read, or is given twice.
+    """
     paths = [find_record(place) for place in places]
     twice = next((path for i, path in enumerate(paths) if path.resolve() in [p.resolve() for p in paths[:i]]), None)
     if twice is not None:

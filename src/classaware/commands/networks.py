@@ -102,7 +102,7 @@ def open_subjects(parser: ArgumentParser, config: Namespace) -> Opened:
     networks, dataset, arguments = open_networks(
         [*ours, *theirs], given, None if given is None else config.dataset.as_dict()
     )
-    names = _names(networks, config.names)
+    names = name_networks(networks, config.names)
     subjects = [
         Subject(name, each.network.to(device), build_inference(None, each.card, each.given), device)
         for name, each in zip(names, networks, strict=True)
@@ -174,7 +174,12 @@ def _import(text: str, module: str, attribute: str) -> Any:
         raise InputError(f"network {text!r} cannot be made: {type(error).__name__}: {error}") from error
 
 
-def _names(networks: Sequence[Named], given: Sequence[str] | None) -> list[str]:
+def name_networks(networks: Sequence[Named], given: Sequence[str] | None) -> list[str]:
+    """Names as given, else those of the checkpoints' folders, or what was written where these are not different.
+
+    Raises:
+        InputError: names that are not one a network, or not different.
+    """
     if given is not None:
         if len(given) != len(networks) or len(set(given)) < len(given):
             raise InputError(

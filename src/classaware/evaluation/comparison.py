@@ -132,7 +132,7 @@ def compare(
     theirs = theirs if pairing is None else pairing
     runs = [*ours, *theirs]
     counts = aligned_counts(runs)
-    sides = (_side(names[0], ours), _side(names[1], theirs))
+    sides = (make_side(names[0], ours), make_side(names[1], theirs))
     pairs = np.subtract(sides[0].mean_ious, sides[1].mean_ious).tolist() if paired else None
     test = paired_t_test if paired else welch_t_test
     iou = resampled_iou(counts, resamples)
@@ -161,7 +161,8 @@ def compare(
     )
 
 
-def _side(name: str, runs: Sequence[EvaluationRecord]) -> Side:
+def make_side(name: str, runs: Sequence[EvaluationRecord]) -> Side:
+    """Summary of one group of runs."""
     values = tuple(run.mean_iou for run in runs)
     return Side(
         name=name,

@@ -5,32 +5,41 @@ from collections.abc import Mapping, Sequence
 import torch
 from numpy.typing import ArrayLike
 
-from classaware.insight.dependency import mean_dependency
+from classaware.insight.dependency import Form, mean_cosine, mean_dependency
+from classaware.insight.dependency_plot import dependency_figure
 from classaware.insight.figures import figure_to_svg
-from classaware.insight.plots import Curve, curves_figure, dependency_figure
-from classaware.insight.report import Figure
+from classaware.insight.plots import Curve, curves_figure
+from classaware.insight.report_blocks import Figure
+
+_MEANING: dict[Form, str] = {
+    "paper": "softmax of the scaled dot products of the class centers (Eq. 4)",
+    "unit": "softmax of the scaled dot products of the class centers (Eq. 4), features at unit scale",
+    "cosine": "cosine of the class centers",
+}
 
 
-def dependency_exhibit(maps: Mapping[str, ArrayLike], class_names: Sequence[str]) -> Figure:
+def dependency_exhibit(maps: Mapping[str, ArrayLike], class_names: Sequence[str], form: Form = "paper") -> Figure:
     """Draw class-dependency maps for a report: figure, one explaining sentence, the mean dependency of every network.
 
     Args:
-        maps: name of the network -> (K, K) as `dependency_map` returns it.
+        maps: name of the network -> (K, K) as `similarity_map` returns it.
         class_names: K names.
+        form: of the maps.
 
     Raises:
         InputError: as in `dependency_figure`.
     """
-    data = figure_to_svg(dependency_figure(maps, class_names))
-    means = ", ".join(f"{name} {mean_dependency(torch.as_tensor(value)):.3g}" for name, value in maps.items())
+    data = figure_to_svg(dependency_figure(maps, class_names, form))
+    mean = mean_cosine if form == "cosine" else mean_dependency
+    means = ", ".join(f"{name} {mean(torch.as_tensor(value)):.3g}" for name, value in maps.items())
+    what = "Mean cosine of two classes" if form == "cosine" else "Mean dependency on all other classes"
     return Figure(
         caption=(
-            "Class-dependency maps: the brighter a field off the diagonal, the more the network's features of the "
-            "row's class look like those of the column's class (softmax of the scaled dot products of the class "
-            "centers; gray: class absent). "
-            f"Mean dependency on all other classes, 0 is none: {means}."
+            f"Class-dependency maps: the {'redder' if form == 'cosine' else 'brighter'} a field off the diagonal, the "
+            "more the network's features of the row's class look like those of the column's class "
+            f"({_MEANING[form]}; gray: class absent). {what}, 0 is none: {means}."
         ),
-        alt=f"Class-dependency maps side by side. Mean dependency: {means}.",
+        alt=f"Class-dependency maps side by side. {what}: {means}.",
         data=data,
     )
 

@@ -1,61 +1,21 @@
-"""Figures: class-dependency maps and training curves."""
+"""Training curves as a picture."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike, NDArray
 
 from classaware.errors import InputError
-from classaware.insight.figures import ABSENT, canvas, frozen, short_name
+from classaware.insight.figures import canvas, frozen, short_name
 
 # Okabe and Ito's colors, which remain apart for color-blind readers; the dashes help in gray print.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
 Curve = tuple[Sequence[float], Sequence[float]]
-
-
-def dependency_figure(maps: Mapping[str, ArrayLike], class_names: Sequence[str]) -> Figure:
-    """Draw class-dependency maps side by side on one color scale.
-
-    The scale is a square root, because what matters is small and off the diagonal.
-
-    Args:
-        maps: name of the network -> (K, K) as `dependency_map` returns it; nan is drawn gray.
-        class_names: K names.
-
-    Raises:
-        InputError: no map, or a map of another size.
-    """
-    squares = {name: _square(name, values, len(class_names)) for name, values in maps.items()}
-    if not squares:
-        raise InputError("There is no dependency map to draw. Give at least one.")
-    side = min(14.0, max(2.6, 0.19 * len(class_names)))
-    names = [short_name(name) for name in class_names]
-    room = 0.08 * max(map(len, names))
-    figure = canvas(width=len(squares) * (side + 0.3) + room + 1.5, height=side + room + 1.0)
-    axes = figure.subplots(1, len(squares), squeeze=False, sharey=True)[0]
-    top = max((float(np.nanmax(s)) for s in squares.values() if not np.isnan(s).all()), default=1.0)
-    norm = PowerNorm(0.5, vmin=0.0, vmax=top)
-    colors = matplotlib.colormaps["viridis"].with_extremes(bad=ABSENT)
-    font = min(8.5, 72 * side / len(class_names) * 0.8)
-    for axis, (name, square) in zip(axes, squares.items(), strict=True):
-        picture = axis.imshow(np.ma.masked_invalid(square), cmap=colors, norm=norm, interpolation="nearest")
-        axis.set_title(short_name(name), fontsize=11, parse_math=False)
-        ticks = range(len(names))
-        axis.set_xticks(ticks, names, rotation=90, fontsize=font, parse_math=False)
-        axis.set_yticks(ticks, names, fontsize=font, parse_math=False)
-        axis.tick_params(length=0)
-        axis.set_xlabel("on this class")
-    axes[0].set_ylabel("dependency of this class")
-    figure.colorbar(picture, ax=list(axes), label="similarity of class centers (Eq. 4)", shrink=0.8)
-    return frozen(figure)
 
 
 def curves_figure(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
@@ -107,13 +67,3 @@ def _panel(axis: Axes, quantity: str, lines: Mapping[str, Curve], looks: Mapping
     axis.grid(color="#e5e5e5", linewidth=0.7)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _square(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
-    square = np.asarray(values, dtype=np.float64)
-    if square.shape != (size, size) or size == 0:
-        raise InputError(
-            f"The dependency map '{name}' has shape {square.shape} and there are {size} class names. "
-            "Give one name a class."
-        )
-    return square

@@ -1,0 +1,71 @@
+"""The images of a run report: which, their pictures, and the explorer."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from classaware.commands.data.output import progress_bar
+from classaware.data import Sample, SegmentationDataset
+from classaware.evaluation.comparable import aligned_counts
+from classaware.evaluation.formatting import points
+from classaware.insight.dependency_summary import DependencySummary
+from classaware.insight.explorer.build import build_explorer
+from classaware.insight.explorer.selection import choose_samples
+from classaware.insight.report_blocks import SampleRow
+from classaware.insight.report_dependency import main_form
+from classaware.insight.report_images import choose_images, image_scores, sample_row
+from classaware.insight.runs import Run
+from classaware.insight.subject import Subject
+
+_EXPLORED = 20  # images in the explorer
+
+
+class Shown(NamedTuple):
+    """An image of the report, and what is told of it."""
+
+    sample: Sample
+    caption: str
+
+
+def choose_shown(runs: Sequence[Run], dataset: SegmentationDataset, split: str, count: int) -> list[Shown]:
+    """The images of a split that tell most, see `choose_images`, with what every run scores on them."""
+    samples = {sample.name: sample for sample in dataset.samples(split)}
+    records = [run.records[split] for run in runs]
+    names = records[0].names
+    counts = aligned_counts(records)
+    scores = np.stack([image_scores(of_run) for of_run in counts])
+    found = []
+    for index, reason in choose_images(scores, count):
+        told = ", ".join(f"{run.name} {points(value)}" for run, value in zip(runs, scores[:, index], strict=True))
+        found.append(Shown(samples[names[index]], f"{reason}: {names[index]} (IoU % {told})"))
+    return found
+
+
+def paint_shown(subjects: Sequence[Subject], dataset: SegmentationDataset, shown: Sequence[Shown]) -> list[SampleRow]:
+    """Image, ground truth and what every network predicts."""
+    rows = []
+    for sample, caption in shown:
+        image, label = dataset.read(sample)
+        labels = [label.numpy(), *(subject.predict(image).numpy() for subject in subjects)]
+        rows.append(sample_row(caption, image.permute(1, 2, 0).numpy(), labels, dataset.palette))
+    return rows
+
+
+def explore_shown(
+    subjects: Sequence[Subject],
+    dataset: SegmentationDataset,
+    chosen: Mapping[str, Sequence[Shown]],
+    dependency: DependencySummary,
+) -> bytes:
+    """The images of the report, and others until there are enough."""
+    samples: list[Sample] = []
+    for split, shown in chosen.items():
+        own = [entry.sample for entry in shown]
+        others = choose_samples(dataset, split, max(1, _EXPLORED // len(chosen)))
+        every = list(dict.fromkeys([*own, *others]))[: max(len(own), _EXPLORED // len(chosen))]
+        samples += every if len(chosen) == 1 else [s._replace(name=f"{split}/{s.name}") for s in every]
+    form = main_form(dependency)
+    with progress_bar("exploring") as progress:
+        maps = dependency.forms[form].maps
+        return build_explorer(subjects, dataset, ", ".join(chosen), samples, maps, progress=progress).page
