@@ -125,6 +125,7 @@ def test_unusable_input_is_named(world: Path, refused: Callable[..., str]) -> No
     assert "does not exist" in said(world / "none.json")
     mask = world / "data" / "masks" / "test" / "image7.png"
     Image.fromarray(np.zeros((4, 24), dtype=np.uint8)).save(mask)
+    (world / "data" / "masks" / "train" / "image0.png").write_bytes(b"")  # read later
     assert "'image7'" in said(world / "car0")
     (world / "file").touch()
     assert "cannot write" in refused("insight", "combinations", world / "car0", "--output", world / "file")

@@ -26,6 +26,7 @@ from classaware.insight.centers import measure_dependency
 from classaware.insight.dependency_numbers import summarize_dependency
 from classaware.insight.dependency_summary import DependencySummary
 from classaware.insight.report import write_report
+from classaware.insight.report_provenance import data_name
 from classaware.insight.run_report import run_report
 from classaware.insight.runs import Findings, Run, read_curves
 from classaware.insight.subject import Subject
@@ -145,7 +146,7 @@ def _evaluate(
 
 def _title(names: Sequence[str], record: EvaluationRecord) -> str:
     runs = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    return f"{runs} on {record.data['name']}"
+    return f"{runs} on {data_name(record)}"
 
 
 def _compare(runs: Sequence[Run], split: str) -> list[Comparison]:

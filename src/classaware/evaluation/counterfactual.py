@@ -7,8 +7,7 @@ the two is the context's. Fractions throughout; a difference of sides is ours mi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
-from os.path import commonprefix
+from itertools import groupby, takewhile
 from typing import Any
 
 import numpy as np
@@ -215,5 +214,10 @@ def summarize(
 
 def _side_names(sides: Sequence[Sequence[tuple[str, int | None]]]) -> list[str]:
     """Of one network its name, of several what their names begin with; "ours" and "theirs" where that says nothing."""
-    names = [side[0][0] if len(side) == 1 else commonprefix([name for name, _ in side]).strip(" -_.") for side in sides]
+    names = [side[0][0] if len(side) == 1 else _beginning([name for name, _ in side]) for side in sides]
     return names if all(names) and names[0] != names[1] else ["ours", "theirs"]
+
+
+def _beginning(names: Sequence[str]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike).rstrip(" -_./0123456789")

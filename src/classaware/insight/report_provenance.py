@@ -1,8 +1,10 @@
 """What was run: in what the runs differ first, then where everything comes from; the whole configuration is folded."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from classaware.data import FolderDataset
 from classaware.evaluation.comparable import all_configured, find_unequal
 from classaware.evaluation.record import EvaluationRecord
 from classaware.insight.report_blocks import Block, Details, Facts, Table, Text
@@ -44,7 +46,7 @@ def _checkpoints(runs: Sequence[Run]) -> Table:
             _text(run.provenance.get("step")),
             _text(run.provenance.get("path")),
             _text(run.provenance.get("sha256"))[:_LETTERS],
-            _text(run.training.get("commit"))[:_LETTERS],
+            _commit(run.training.get("commit")),
         ]
         for run in runs
     ]
@@ -56,11 +58,25 @@ def _facts(findings: Findings, record: EvaluationRecord) -> dict[str, str]:
     images = ", ".join(f"{len(findings.runs[0].records[split].names):,} {split}" for split in findings.splits)
     packages = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return {
-        "data": f"{data.get('name')}, {len(record.class_names)} classes, images: {images}",
-        "data manifest": _text(data.get("manifest") or "none (not prepared by 'classaware data prepare')"),
+        "data": f"{data_name(record)}, {len(record.class_names)} classes, images: {images}",
+        "from": _text((data.get("dataset") or {}).get("init_args", {}).get("root")),
+        "manifest": _text(data.get("manifest") or "none (not prepared by 'classaware data prepare')"),
         "evaluated": f"{record.date[:10]} on {record.device}",
-        "with": f"{packages}, commit {_text(record.commit)[:_LETTERS]}",
+        "with": f"{packages}, commit {_commit(record.commit)}",
     }
+
+
+def _commit(value: Any) -> str:
+    """Shortened, but still said to be changed where it was."""
+    head, dirty, _ = _text(value).partition("-dirty")
+    return head[:_LETTERS] + dirty
+
+
+def data_name(record: EvaluationRecord) -> str:
+    """Of the data set; of a folder that is nothing else, its own."""
+    name = str(record.data.get("name"))
+    root = (record.data.get("dataset") or {}).get("init_args", {}).get("root")
+    return Path(root).name if name == FolderDataset.__name__ and root else name
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,8 +11,9 @@ from classaware.insight.figures import figure_to_svg
 from classaware.insight.report_blocks import Block, Details, Figure, Heading, Table, Text
 from classaware.insight.runs import Findings
 
-GAP = "cost of unfamiliar company"
+GAP = "matched gap"
 _SHOWN = 10  # pairs
+_OPEN = 2  # figures that are not folded away
 _NO_GAP = "No class stands both in familiar and in unfamiliar company here, so there is no gap."
 
 
@@ -25,8 +26,9 @@ def rarity_blocks(findings: Findings) -> Sequence[Block]:
     intro = (
         f"How often two classes {verb} in the {one.training_images:,} training images says how familiar they are with "
         f"each other: rare is below {one.rare:g} times chance. A region (a class in an image) counts by its least "
-        "familiar neighbor. The cost is IoU in familiar company minus IoU in rare company or one never seen, mean over "
-        "the classes that stand in both: 0 for a network that does not care for company."
+        "familiar neighbor. The matched gap is mIoU in familiar company minus mIoU in rare company or one never seen, "
+        "over the classes that stand in both: 0 for a network that does not care for company. Weighted: each class by "
+        "its unfamiliar regions."
     )
     blocks: list[Block] = [Text(intro)]
     for split, rarity in findings.rarity.items():
@@ -51,7 +53,8 @@ def _split(split: str, rarity: Sequence[RareCombinations], names: Sequence[str])
     blocks: list[Block] = []
     gaps = [found.gap for found in rarity if found.gap is not None]
     blocks.append(_gaps(split, gaps, names) if gaps else Text(_NO_GAP))
-    blocks += [_figure(found) for found in rarity]
+    figures = [_figure(found) for found in rarity]
+    blocks += figures if len(figures) <= _OPEN else [Details(f"{len(figures)} figures, one a run", figures)]
     blocks.append(Details("By group", [_groups(split, rarity, names)]))
     pairs = _rarest(rarity[-1])
     if pairs:
@@ -60,16 +63,33 @@ def _split(split: str, rarity: Sequence[RareCombinations], names: Sequence[str])
 
 
 def _gaps(split: str, gaps: Sequence[MatchedGap], names: Sequence[str]) -> Table:
-    parts = [_estimates([getattr(gap, part) for gap in gaps]) for part in ("familiar", "unfamiliar", "gap")]
+    parts = [
+        _estimates([getattr(gap, part) for gap in gaps]) for part in ("familiar", "unfamiliar", "gap", "weighted_gap")
+    ]
     differences = [*[None] * (len(names) - len(gaps)), *(gap.gap.difference for gap in gaps)]
     rows = [
-        [name, *(points(part[i].value) for part in parts), _reach(parts[2][i]), *_difference(change)]
+        [
+            name,
+            *(points(part[i].value) for part in parts[:3]),
+            _reach(parts[2][i]),
+            *_difference(change),
+            points(parts[3][i].value),
+        ]
         for i, (name, change) in enumerate(zip(names, differences, strict=True))
     ]
-    header = ["run", "familiar", "unfamiliar", "cost", "95 % over images", "against the first", "95 % of that"]
+    header = [
+        "run",
+        "familiar",
+        "unfamiliar",
+        "gap",
+        "95 % over images",
+        "against the first",
+        "95 % of that",
+        "weighted",
+    ]
     if len(names) == 1:
-        header, rows = header[:5], [row[:5] for row in rows]
-    return Table(f"{GAP.capitalize()} on {split}, IoU %", header, rows)
+        header, rows = [*header[:5], header[-1]], [[*row[:5], row[-1]] for row in rows]
+    return Table(f"mIoU % of the same classes in familiar and in unfamiliar company, {split}", header, rows)
 
 
 def _figure(found: RareCombinations) -> Figure:

@@ -83,7 +83,7 @@ def _gap(split: str, findings: Findings) -> list[Row]:
         return []
     pair = change if len(values) == 2 else None
     difference, interval = (None, None) if pair is None else (pair.value, pair.interval)
-    return [Row(f"{GAP} (points), {split}", values, difference, interval)]
+    return [Row(f"{GAP} %, {split}", values, difference, interval)]
 
 
 def _things(split: str, records: Sequence[EvaluationRecord], things: Sequence[int]) -> Row:

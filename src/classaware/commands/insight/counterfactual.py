@@ -8,6 +8,7 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
+from classaware.commands.configuration import plain_values
 from classaware.commands.data.output import make_table, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
 from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
@@ -70,7 +71,12 @@ def run(arguments: Sequence[str]) -> None:
     result = measure(opened, config.split, Familiarity(pairs, config.rare), draw)
     write_json(
         paths[0],
-        {**result.to_dict(), "train_split": config.train_split, "dataset": opened.arguments, "sources": opened.sources},
+        {
+            **result.to_dict(),
+            "train_split": config.train_split,
+            "dataset": plain_values(opened.arguments),
+            "sources": opened.sources,
+        },
     )
     write_atomically(paths[1], as_markdown(result).encode())
     write_atomically(paths[2], as_csv(result).encode())

@@ -24,7 +24,7 @@ class Picture {
 
   pointAt(event) {
     const box = this.element.getBoundingClientRect();
-    const along = (place, length, count) => clamp(Math.round((place / length) * count - 0.5), 0, count - 1);
+    const along = (place, length, count) => clamp(Math.floor((place / length) * count), 0, count - 1);
     return {
       x: along(event.clientX - box.left, box.width, this.width),
       y: along(event.clientY - box.top, box.height, this.height),

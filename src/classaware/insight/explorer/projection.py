@@ -70,8 +70,8 @@ class Basis(NamedTuple):
 
     def enough(self) -> int:
         """How many components are worth having: more would be lost in the rounding."""
-        share_C = self.energy_C.cumsum(0) / self.energy_C.sum().clamp(min=1e-300)
-        return min(int((share_C < _ENOUGH).sum()) + 1, len(share_C))
+        needed = _ENOUGH * float(self.energy_C.sum())
+        return min(int((self.energy_C.cumsum(0) < needed).sum()) + 1, len(self.energy_C))
 
     def kept(self, components: int) -> float:
         """Share of the energy in the first ``components``; 1 where there is no energy at all."""
@@ -89,7 +89,7 @@ class Quantized(NamedTuple):
     Attributes:
         levels_PD: uint8 (h * w, d).
         low_D: float32, smallest value of a component.
-        step_D: float32; 0 where a component is constant.
+        step_D: float32, at least 0.
         grid: (h, w).
     """
 
@@ -108,7 +108,7 @@ def quantize(projected_DHW: Tensor) -> Quantized:
     """Round every component (d, h, w) of an image to 256 levels between its smallest and its largest value."""
     z_PD = projected_DHW.flatten(1).T.numpy().astype(np.float64)
     low_D = z_PD.min(axis=0).astype(np.float32)
-    step_D = ((z_PD.max(axis=0) - low_D) / _LEVELS).astype(np.float32)
+    step_D = ((z_PD.max(axis=0) - low_D).clip(0) / _LEVELS).astype(np.float32)
     levels_PD = np.rint((z_PD - low_D) / np.where(step_D > 0, step_D, 1))
     grid = (projected_DHW.shape[1], projected_DHW.shape[2])
     return Quantized(levels_PD.clip(0, _LEVELS).astype(np.uint8), low_D, step_D, grid)
