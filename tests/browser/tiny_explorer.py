@@ -64,7 +64,8 @@ def make_subject(name: str, seed: int = 0, channels: int = 12, stride: int = 4, 
 
 
 def make_subjects() -> list[Subject]:
-    return [make_subject("base"), make_subject(EVIL_NETWORK, seed=1, channels=20, stride=7)]
+    """The second has more channels than directions: 27 colors around a cell and a constant."""
+    return [make_subject("base"), make_subject(EVIL_NETWORK, seed=1, channels=40, stride=7)]
 
 
 def make_explorer(dataset: FolderDataset, subjects: list[Subject], **options: Any) -> Explorer:

@@ -35,7 +35,7 @@ def make_findings(*runs: Run) -> Findings:
         accumulators[run.name] = CenterAccumulator(4)
         features = torch.randn(3, 8, 5, 6, generator=torch.Generator().manual_seed(number))
         accumulators[run.name].update(features, torch.arange(4)[None, :, None].expand(3, 4, 6))
-    compared = [compare([r.records["test"]], [first.records["test"]], (r.name, first.name), 50) for r in others]
+    compared = [compare([r.records["test"]], [first.records["test"]], (r.name, first.name)) for r in others]
     picture, label = np.zeros((4, 5, 3), dtype=np.uint8), np.zeros((4, 5), dtype=np.int64)
     colors = [(i, i, i) for i in range(4)]
     return Findings(
@@ -106,6 +106,12 @@ def test_interval_of_the_things_is_that_of_a_bootstrap_over_images() -> None:
 def test_one_run_has_no_differences() -> None:
     shown = sections(make_findings(make_run("base", 1)))
     assert not tables(shown["In short"])
+    tiles = shown["In short"].blocks[0]
+    assert isinstance(tiles, Numbers)
+    record = fake_record(1)
+    assert tiles.entries[0].value == f"{100 * mean_iou(record, [0, 1, 2, 3]):.2f}"
+    low, high = map(float, tiles.entries[0].note.removeprefix("95 %: ").split(" to "))
+    assert low < 100 * record.mean_iou < high
     assert "What differs between the runs" not in [table.caption for table in tables(shown["What was run"])]
     (table,) = tables(shown["Classes"])
     scores = fake_record(1).scores

@@ -137,7 +137,7 @@ def _record(evaluation: Evaluation, counts: Counts) -> EvaluationRecord:
         counts=np.stack(list(counts.per_image.values())),
         data={
             "name": manifest.title if manifest else type(dataset).__name__,
-            "dataset": plain_values(evaluation.arguments),
+            "dataset": evaluation.arguments,
             "split": split,
             "images": len(counts.per_image),
             "published_images": manifest.expected.get(split) if manifest else None,

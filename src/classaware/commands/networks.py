@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from classaware.commands.configuration import plain_values
 from classaware.commands.inference import build_inference, pick_device
 from classaware.data import SegmentationDataset
 from classaware.errors import InputError
@@ -114,7 +115,7 @@ def open_subjects(parser: ArgumentParser, config: Namespace) -> Opened:
 def open_networks(
     given: Sequence[str], dataset: SegmentationDataset | None, arguments: dict[str, Any] | None
 ) -> tuple[list[Named], SegmentationDataset, dict[str, Any]]:
-    """The networks and their data set: the one that is given (with its arguments), or that of the first card.
+    """The networks, their data set (the one that is given, or that of the first card), and its arguments, plain values.
 
     Raises:
         InputError: as `open_subjects`.
@@ -137,7 +138,7 @@ def open_networks(
                 f"the network {each.given} predicts {each.network.num_classes} classes, the data set has "
                 f"{dataset.num_classes}: use a data set with the classes of the training."
             )
-    return networks, dataset, arguments or {}
+    return networks, dataset, plain_values(arguments)
 
 
 def _checkpoint(text: str) -> Path | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from classaware.errors import InputError
 from classaware.evaluation.record import EvaluationRecord
+from classaware.evaluation.side_by_side import pair_seeds
 
 # What a comparison of methods is about; everything else should be equal.
 _METHOD = ("network", "regularizer", "rival", "training")
@@ -85,10 +86,8 @@ def pair_by_seed(
     ours: Sequence[EvaluationRecord], theirs: Sequence[EvaluationRecord]
 ) -> Sequence[EvaluationRecord] | None:
     """Theirs in the order of ours by their seeds; None unless both sides have the same seeds, each once."""
-    seeds, others = ([seed_of(run) for run in side] for side in (ours, theirs))
-    if None in seeds or len(set(seeds)) < len(seeds) or len(others) != len(seeds) or set(seeds) != set(others):
-        return None
-    return [theirs[others.index(seed)] for seed in seeds]
+    order = pair_seeds([seed_of(run) for run in ours], [seed_of(run) for run in theirs])
+    return None if order is None else [theirs[place] for place in order]
 
 
 def seed_of(run: EvaluationRecord) -> int | None:

@@ -29,6 +29,23 @@ def interval_text(interval: Interval | None) -> str:
     return "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
 
 
+def dotted(interval: Interval | None) -> str:
+    """Both ends of an interval of fractions as percent, in few letters for a table's cell."""
+    return "–" if interval is None else f"{points(interval[0])}..{points(interval[1])}"
+
+
+def signed_dotted(interval: Interval | None) -> str:
+    """Both ends of an interval of differences, in few letters."""
+    return "–" if interval is None else f"{signed(interval[0])}..{signed(interval[1])}"
+
+
+def short_probability(test: TTest | None) -> str:
+    """p of a test, in few letters."""
+    if test is None or test.p is None:
+        return "–"
+    return "<0.0001" if test.p < 0.0001 else f"{test.p:.4f}"
+
+
 def probability(p: float) -> str:
     """Of a test."""
     return "less than 0.0001" if p < 0.0001 else f"{p:.4f}"

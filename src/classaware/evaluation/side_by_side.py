@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,24 @@ class SideBySide:
             their_runs=tuple(map(or_none, other)),
             test=test,
         )
+
+
+def pair_seeds(ours: Sequence[int | None], theirs: Sequence[int | None]) -> list[int] | None:
+    """Places of our seeds among theirs; None unless both sides have the same seeds, each once."""
+    if None in ours or len(set(ours)) < len(ours) or len(ours) != len(theirs) or set(ours) != set(theirs):
+        return None
+    return [list(theirs).index(seed) for seed in ours]
+
+
+def side_names(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str]:
+    """Of one network its name, of several what their names begin with; "ours" and "theirs" where that says nothing."""
+    one, other = (side[0] if len(side) == 1 else _beginning(side) for side in (ours, theirs))
+    return (one, other) if one and other and one != other else ("ours", "theirs")
+
+
+def _beginning(names: Sequence[str]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike).rstrip(" -_./0123456789")
 
 
 def or_none(value: float) -> float | None:

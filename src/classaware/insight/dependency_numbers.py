@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
@@ -84,42 +83,43 @@ def _summarize(accumulators: Mapping[str, CenterAccumulator], form: Form, presen
             [mean(similarity_map(accumulator, form, present, group)) for group in range(accumulator.groups)]
         )
     first, *others = accumulators
-    pairs = list(zip(*np.nonzero(_pairs(maps[first], form)), strict=True))
-    changes = {
-        name: sorted((Change(int(a), int(b), maps[first][a, b], maps[name][a, b]) for a, b in pairs), key=_by_rise)
-        for name in others
-    }
+    changed = {name: changed_pairs(maps[first], maps[name], form) for name in others}
     return FormSummary(
         maps=maps,
-        means={name: Estimate(values[name], jackknife_interval(values[name], replicates[name])) for name in maps},
+        replicates=replicates,
+        means={name: estimate(values[name], replicates[name]) for name in maps},
         differences={
-            name: Estimate(
-                values[name] - values[first],
-                jackknife_interval(values[name] - values[first], replicates[name] - replicates[first]),
-            )
-            for name in others
+            name: estimate(values[name] - values[first], replicates[name] - replicates[first]) for name in others
         },
-        strongest={
-            name: sorted((Dependency(int(a), int(b), square[a, b]) for a, b in pairs), key=_by_value)[:_SHOWN]
-            for name, square in maps.items()
-        },
-        up={name: [c for c in changes[name][:_SHOWN] if c.difference > 0] for name in others},
-        down={name: [c for c in changes[name][: -_SHOWN - 1 : -1] if c.difference < 0] for name in others},
+        strongest={name: strongest_pairs(square, form) for name, square in maps.items()},
+        up={name: up for name, (up, _) in changed.items()},
+        down={name: down for name, (_, down) in changed.items()},
     )
 
 
-def _pairs(square: Floats, form: Form) -> NDArray[np.bool_]:
-    """(K, K): off the diagonal, of present classes; each pair once where the map is symmetric."""
+def strongest_pairs(square: Floats, form: Form) -> list[Dependency]:
+    """The ten greatest values of a (K, K) map off its diagonal, greatest first."""
+    found = (Dependency(a, b, square[a, b]) for a, b in _pairs(square, form))
+    return sorted(found, key=lambda pair: (-pair.value, pair.of, pair.on))[:_SHOWN]
+
+
+def changed_pairs(first: Floats, other: Floats, form: Form) -> tuple[list[Change], list[Change]]:
+    """The ten pairs that are stronger in ``other`` than in ``first`` by most, and the ten that are weaker by most."""
+    found = [Change(a, b, first[a, b], other[a, b]) for a, b in _pairs(first, form)]
+    found.sort(key=lambda change: (-change.difference, change.of, change.on))
+    up = [change for change in found[:_SHOWN] if change.difference > 0]
+    return up, [change for change in found[: -_SHOWN - 1 : -1] if change.difference < 0]
+
+
+def _pairs(square: Floats, form: Form) -> list[tuple[int, int]]:
+    """Off the diagonal, of present classes; each pair once where the map is symmetric."""
     wanted = ~np.isnan(square) & ~np.eye(len(square), dtype=bool)
-    return np.triu(wanted) if form == "cosine" else wanted
+    return [(int(a), int(b)) for a, b in np.argwhere(np.triu(wanted) if form == "cosine" else wanted)]
 
 
-def _by_value(pair: Dependency) -> tuple[float, int, int]:
-    return -pair.value, pair.of, pair.on
-
-
-def _by_rise(change: Change) -> tuple[float, int, int]:
-    return -change.difference, change.of, change.on
+def estimate(value: float, replicates: Floats) -> Estimate:
+    """A number with its `jackknife_interval`."""
+    return Estimate(value, jackknife_interval(value, replicates))
 
 
 def jackknife_interval(value: float, replicates: Floats) -> Interval | None:

@@ -1,6 +1,7 @@
 """What is known of class-dependency maps: means with intervals, strongest pairs, and what differs between networks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ class FormSummary:
 
     Attributes:
         maps: float64 (K, K), see `similarity_map`.
+        replicates: float64 (g,), the mean without the images of group 0, 1, ...; the same groups in all networks.
         means: mean dependency on all other classes (``cosine``: mean cosine of two classes).
         differences: mean of a network minus that of the first, of the same images; without the first.
         strongest: the ten strongest pairs.
@@ -62,6 +64,7 @@ class FormSummary:
     """
 
     maps: dict[str, Floats]
+    replicates: dict[str, Floats]
     means: dict[str, Estimate]
     differences: dict[str, Estimate]
     strongest: dict[str, list[Dependency]]
@@ -96,8 +99,12 @@ class DependencySummary:
 
     def present_maps(self, form: Form) -> dict[str, Floats]:
         """The maps without the classes that are absent."""
+        return {name: self.without_absent(square) for name, square in self.forms[form].maps.items()}
+
+    def without_absent(self, square: Floats) -> Floats:
+        """Rows and columns of the present classes of a (K, K) map."""
         index = np.flatnonzero(self.present_K)
-        return {name: square[np.ix_(index, index)] for name, square in self.forms[form].maps.items()}
+        return square[np.ix_(index, index)]
 
     @property
     def present_names(self) -> list[str]:
@@ -122,27 +129,40 @@ class DependencySummary:
         for name in self.names:
             entry: dict[str, Any] = {
                 "name": name,
-                "mean": _estimate(summary.means[name]),
-                "strongest": [self._pair(pair) | {"value": pair.value} for pair in summary.strongest[name]],
+                "mean": estimate_dict(summary.means[name]),
+                "strongest": strongest_dicts(summary.strongest[name], self.class_names),
             }
             if name in summary.differences:
-                entry["difference_to_first"] = _estimate(summary.differences[name])
-                for key, changes in (("more_than_first", summary.up[name]), ("less_than_first", summary.down[name])):
-                    entry[key] = [
-                        self._pair(c) | {"first": c.first, "value": c.other, "difference": c.difference}
-                        for c in changes
-                    ]
-            entry["map"] = [[_plain(value) for value in row] for row in summary.maps[name].tolist()]
+                entry["difference_to_first"] = estimate_dict(summary.differences[name])
+                entry["more_than_first"] = change_dicts(summary.up[name], self.class_names, ("first", "value"))
+                entry["less_than_first"] = change_dicts(summary.down[name], self.class_names, ("first", "value"))
+            entry["map"] = map_rows(summary.maps[name])
             result["networks"].append(entry)
         return result
 
-    def _pair(self, pair: Dependency | Change) -> dict[str, str]:
-        return {"class": self.class_names[pair.of], "on": self.class_names[pair.on]}
 
-
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def estimate_dict(estimate: Estimate) -> dict[str, Any]:
+    """For JSON: "value" and "interval"."""
     interval = None if estimate.interval is None else list(estimate.interval)
     return {"value": _plain(estimate.value), "interval": interval}
+
+
+def strongest_dicts(pairs: Sequence[Dependency], names: Sequence[str]) -> list[dict[str, Any]]:
+    """For JSON: "class", "on" and "value"."""
+    return [{"class": names[pair.of], "on": names[pair.on], "value": pair.value} for pair in pairs]
+
+
+def change_dicts(changes: Sequence[Change], names: Sequence[str], keys: tuple[str, str]) -> list[dict[str, Any]]:
+    """For JSON: "class", "on", both values by their keys, and "difference"."""
+    return [
+        {"class": names[c.of], "on": names[c.on], keys[0]: c.first, keys[1]: c.other, "difference": c.difference}
+        for c in changes
+    ]
+
+
+def map_rows(square: Floats) -> list[list[float | None]]:
+    """For JSON: the rows of a map."""
+    return [[_plain(value) for value in row] for row in square.tolist()]
 
 
 def _plain(value: float) -> float | None:

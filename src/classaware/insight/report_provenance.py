@@ -54,12 +54,12 @@ def _checkpoints(runs: Sequence[Run]) -> Table:
 
 
 def _facts(findings: Findings, record: EvaluationRecord) -> dict[str, str]:
-    data = record.data
+    data, root = record.data, _root(record)
     images = ", ".join(f"{len(findings.runs[0].records[split].names):,} {split}" for split in findings.splits)
     packages = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return {
         "data": f"{data_name(record)}, {len(record.class_names)} classes, images: {images}",
-        "from": _text((data.get("dataset") or {}).get("init_args", {}).get("root")),
+        **({"folder": root} if root else {}),
         "manifest": _text(data.get("manifest") or "none (not prepared by 'classaware data prepare')"),
         "evaluated": f"{record.date[:10]} on {record.device}",
         "with": f"{packages}, commit {_commit(record.commit)}",
@@ -75,8 +75,13 @@ def _commit(value: Any) -> str:
 def data_name(record: EvaluationRecord) -> str:
     """Of the data set; of a folder that is nothing else, its own."""
     name = str(record.data.get("name"))
-    root = (record.data.get("dataset") or {}).get("init_args", {}).get("root")
+    root = _root(record)
     return Path(root).name if name == FolderDataset.__name__ and root else name
+
+
+def _root(record: EvaluationRecord) -> str | None:
+    root = ((record.data.get("dataset") or {}).get("init_args") or {}).get("root")
+    return None if root is None else str(root)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,6 +14,11 @@ from classaware.insight.runs import Findings
 GAP = "matched gap"
 _SHOWN = 10  # pairs
 _OPEN = 2  # figures that are not folded away
+_PARTS = ("familiar", "unfamiliar", "gap", "weighted_gap")
+_CAUTION = (
+    "Images and regions of the groups differ in more than their company: other classes, sizes, difficulty. What "
+    "company alone does, 'classaware insight counterfactual' tests."
+)
 _NO_GAP = "No class stands both in familiar and in unfamiliar company here, so there is no gap."
 
 
@@ -34,13 +39,18 @@ def rarity_blocks(findings: Findings) -> Sequence[Block]:
     for split, rarity in findings.rarity.items():
         blocks.append(Heading(split))
         blocks += _split(split, rarity, findings.names)
-    return blocks
+    return [*blocks, Text(_CAUTION, quiet=True)]
 
 
 def gap_of(rarity: Sequence[RareCombinations]) -> tuple[list[float | None], Estimate | None]:
-    """The gap of every run, and the last one's difference to the first; nothing where no class has a gap."""
+    """The gap of every run; of one run also its interval, of several the last one's difference to the first.
+
+    Nothing where no class has a gap.
+    """
     gaps = [found.gap.gap for found in rarity if found.gap is not None]
-    return ([estimate.value for estimate in _estimates(gaps)], gaps[-1].difference) if gaps else ([], None)
+    if not gaps:
+        return [], None
+    return [estimate.value for estimate in _estimates(gaps)], gaps[-1].difference or gaps[-1].ours
 
 
 def _estimates(measures: Sequence[Measure]) -> list[Estimate]:
@@ -63,9 +73,7 @@ def _split(split: str, rarity: Sequence[RareCombinations], names: Sequence[str])
 
 
 def _gaps(split: str, gaps: Sequence[MatchedGap], names: Sequence[str]) -> Table:
-    parts = [
-        _estimates([getattr(gap, part) for gap in gaps]) for part in ("familiar", "unfamiliar", "gap", "weighted_gap")
-    ]
+    parts = [_estimates([getattr(gap, part) for gap in gaps]) for part in _PARTS]
     differences = [*[None] * (len(names) - len(gaps)), *(gap.gap.difference for gap in gaps)]
     rows = [
         [
@@ -77,16 +85,7 @@ def _gaps(split: str, gaps: Sequence[MatchedGap], names: Sequence[str]) -> Table
         ]
         for i, (name, change) in enumerate(zip(names, differences, strict=True))
     ]
-    header = [
-        "run",
-        "familiar",
-        "unfamiliar",
-        "gap",
-        "95 % over images",
-        "against the first",
-        "95 % of that",
-        "weighted",
-    ]
+    header = ["run", "familiar", "unfamiliar", "gap", "95 % over images", "against the first", "95 %", "weighted gap"]
     if len(names) == 1:
         header, rows = [*header[:5], header[-1]], [[*row[:5], row[-1]] for row in rows]
     return Table(f"mIoU % of the same classes in familiar and in unfamiliar company, {split}", header, rows)

@@ -8,7 +8,7 @@ from classaware.evaluation.comparable import aligned_counts
 from classaware.evaluation.comparison import RESAMPLES
 from classaware.evaluation.formatting import interval_text, points, signed
 from classaware.evaluation.record import EvaluationRecord
-from classaware.evaluation.statistics import Interval, nan_mean, percentile_interval, resampled_iou
+from classaware.evaluation.statistics import Floats, Interval, nan_mean, percentile_interval, resampled_iou
 from classaware.insight.report_blocks import Block, Link, Number, Numbers, Table, Text
 from classaware.insight.report_rarity import GAP, gap_of
 from classaware.insight.runs import Findings
@@ -21,14 +21,21 @@ _SURE = (
 
 @dataclass(frozen=True)
 class Row:
-    """One number of every run; of two runs also the second's minus the first's, and its interval."""
+    """One number of every run, with the 95 % interval of one run's value or of two runs' difference."""
 
     label: str
     values: Sequence[float | None]
-    difference: float | None = None
     interval: Interval | None = None
     percent: bool = True
     headline: bool = True
+
+    @property
+    def difference(self) -> float | None:
+        """Of two runs, the second's value minus the first's."""
+        if len(self.values) != 2:
+            return None
+        first, second = self.values
+        return None if first is None or second is None else second - first
 
 
 def summary_blocks(findings: Findings) -> Sequence[Block]:
@@ -58,43 +65,38 @@ def summary_rows(findings: Findings) -> list[Row]:
     rows = []
     for split in findings.splits:
         records = [run.records[split] for run in findings.runs]
-        comparisons = findings.comparisons.get(split, ())
-        pair = comparisons[0] if len(findings.runs) == 2 and comparisons else None
-        means = [record.mean_iou for record in records]
-        difference, interval = (None, None) if pair is None else (pair.difference, pair.image_interval)
-        rows.append(Row(f"mIoU %, {split}", means, difference, interval))
+        everything = range(len(records[0].class_names))
+        resampled = _resample(records)
+        rows.append(Row(f"mIoU %, {split}", [r.mean_iou for r in records], _interval(resampled, everything)))
         if findings.things:
-            rows.append(_things(split, records, findings.things))
-        rows += _gap(split, findings)
+            things = [record.scores.mean_iou_over(findings.things) for record in records]
+            reach = _interval(resampled, findings.things)
+            rows.append(Row(f"mIoU % of things, {split}", things, reach, headline=False))
+        gaps, estimate = gap_of(findings.rarity.get(split, ()))
+        if estimate is not None:
+            rows.append(Row(f"{GAP} %, {split}", gaps, estimate.interval))
     if findings.dependency is not None:
         cosine = findings.dependency.forms["cosine"]
-        second = cosine.differences.get(findings.names[-1]) if len(findings.runs) == 2 else None
-        difference, interval = (None, None) if second is None else (second.value, second.interval)
-        values_of = [cosine.means[name].value for name in findings.names]
-        rows.append(
-            Row("likeness of the classes' centers (mean cosine)", values_of, difference, interval, percent=False)
-        )
+        last = findings.names[-1]
+        sure = (cosine.differences if len(findings.runs) > 1 else cosine.means)[last].interval
+        values = [cosine.means[name].value for name in findings.names]
+        rows.append(Row("likeness of the classes' centers (mean cosine)", values, sure, percent=False))
     return rows
 
 
-def _gap(split: str, findings: Findings) -> list[Row]:
-    values, change = gap_of(findings.rarity.get(split, ()))
-    if not values:
-        return []
-    pair = change if len(values) == 2 else None
-    difference, interval = (None, None) if pair is None else (pair.value, pair.interval)
-    return [Row(f"{GAP} %, {split}", values, difference, interval)]
+def _resample(records: Sequence[EvaluationRecord]) -> Floats | None:
+    """IoU of one or two runs in the same resamples of images, (runs, resamples, K); as `compare` draws them."""
+    if len(records) > 2 or len(records[0].names) < 2:
+        return None
+    return resampled_iou(aligned_counts(records), RESAMPLES)
 
 
-def _things(split: str, records: Sequence[EvaluationRecord], things: Sequence[int]) -> Row:
-    values = [record.scores.mean_iou_over(things) for record in records]
-    label = f"mIoU % of things, {split}"
-    if len(records) != 2:
-        return Row(label, values, headline=False)
-    iou = resampled_iou(aligned_counts(records), RESAMPLES)[..., list(things)]
-    first, second = nan_mean(iou, axis=2)
-    interval = percentile_interval(second - first) if len(records[0].names) > 1 else None
-    return Row(label, values, values[1] - values[0], interval, headline=False)
+def _interval(resampled: Floats | None, classes: Sequence[int]) -> Interval | None:
+    """Of one run's mean over some classes, or of two runs' difference of it."""
+    if resampled is None:
+        return None
+    means = nan_mean(resampled[..., list(classes)], axis=2)
+    return percentile_interval(means[0] if len(means) == 1 else means[1] - means[0])
 
 
 def _differences(findings: Findings) -> list[Block]:
@@ -118,11 +120,11 @@ def _differences(findings: Findings) -> list[Block]:
 
 
 def _tile(row: Row, names: Sequence[str]) -> Number:
+    sure = "" if row.interval is None else f"95 %: {_reach(row)}"
     if len(names) == 1:
-        return Number(_values(row)[0], row.label, "" if row.interval is None else f"95 %: {_reach(row)}")
+        return Number(_values(row)[0], row.label, sure)
     first, second = _values(row)
-    sure = "" if row.interval is None else f"; 95 %: {_reach(row)}"
-    return Number(_change(row), row.label, f"{first} → {second}{sure}")
+    return Number(_change(row), row.label, f"{first} → {second}{'; ' if sure else ''}{sure}")
 
 
 def _values(row: Row) -> list[str]:
@@ -142,7 +144,11 @@ def _change(row: Row) -> str:
 
 
 def _reach(row: Row) -> str:
-    if row.interval is None or row.percent:
+    if row.interval is None:
+        return "–"
+    if len(row.values) == 1:
+        return " to ".join(_value(end, row.percent) for end in row.interval)
+    if row.percent:
         return interval_text(row.interval)
     low, high = (round(end, 3) + 0.0 for end in row.interval)
     return f"{low:+.3f} to {high:+.3f}"

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from rich.table import Table
 
 from classaware.commands.compare import read_side
 from classaware.commands.configuration import plain_values
-from classaware.commands.data.output import progress_bar
+from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.data import SegmentationDataset
 from classaware.data.pairs import Together, count_pairs
 from classaware.errors import InputError
 from classaware.evaluation.combinations import aligned_combinations, read_combinations
 from classaware.evaluation.combinations_csv import pairs_csv
-from classaware.evaluation.combinations_text import as_markdown, show
+from classaware.evaluation.combinations_text import as_markdown, sentences, tables
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import HEAD, RareCombinations, rare_combinations
 from classaware.evaluation.record import EvaluationRecord
@@ -73,10 +73,19 @@ def run(arguments: Sequence[str]) -> None:
     result = _score(ours, theirs, dataset, config, names)
     arguments = ours[0].data["dataset"] if given is None else plain_values(config.dataset.as_dict())
     facts = {"dataset": arguments, "split": ours[0].data["split"], "train_split": config.train_split}
-    show(result, Console())
+    print_parts(*parts(result))
     write_combinations(config.output, result, facts)
     for path in paths:
         print(path)
+
+
+def parts(result: RareCombinations) -> list[Table | str]:
+    """What is printed: groups, the rarest pairs, and what the numbers say."""
+    found: list[Table | str] = [paragraphs(result.descriptions)]
+    for title, (head, rows), names in tables(result):
+        found += [paragraphs([f"{title}:"]), fitted_table(head, rows, names)]
+    found.append(paragraphs(sentences(result)))
+    return [*found, *([paragraphs(f"WARNING: {each}" for each in result.warnings)] if result.warnings else [])]
 
 
 def write_combinations(folder: Path, result: RareCombinations, facts: Mapping[str, Any]) -> None:

@@ -8,8 +8,7 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.configuration import plain_values
-from classaware.commands.data.output import make_table, print_parts, progress_bar
+from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
 from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
 from classaware.data.pairs import count_pairs
@@ -69,15 +68,8 @@ def run(arguments: Sequence[str]) -> None:
     with progress_bar("counting") as progress:
         pairs = count_pairs(opened.dataset, config.train_split, progress=progress, together="touching")
     result = measure(opened, config.split, Familiarity(pairs, config.rare), draw)
-    write_json(
-        paths[0],
-        {
-            **result.to_dict(),
-            "train_split": config.train_split,
-            "dataset": plain_values(opened.arguments),
-            "sources": opened.sources,
-        },
-    )
+    origin = {"train_split": config.train_split, "dataset": opened.arguments, "sources": opened.sources}
+    write_json(paths[0], result.to_dict() | origin)
     write_atomically(paths[1], as_markdown(result).encode())
     write_atomically(paths[2], as_csv(result).encode())
     write_figure(config.output, "counterfactual", counterfactual_figure(result))
@@ -103,7 +95,7 @@ def parts(result: Counterfactual) -> list[Table | str]:
     for title, (head, rows) in tables(result):
         table = make_table(*map(plain_line, head), numbers=[plain_line(name) for name in head[1:]])
         for row in rows[:_ROWS]:
-            table.add_row(*map(plain_line, row))
+            table.add_row(*(plain(plain_line(cell)) for cell in row))
         more = f", the first {_ROWS} of {len(rows)}" if len(rows) > _ROWS else ""
         found += [f"{title}{more}:", table]
     return [*found, "\n".join(map(plain_line, sentences(result)))]

@@ -1,29 +1,28 @@
 """``classaware insight dependency``: class-dependency maps of networks, with their numbers."""
 
-import csv
-import io
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from jsonargparse import ArgumentParser
 from rich.table import Table
 from torch import Tensor
 
-from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
+from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
 from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
 from classaware.data import Sample, SegmentationDataset
+from classaware.errors import InputError
+from classaware.evaluation.side_by_side import side_names
 from classaware.files import check_writable, write_atomically, write_json
 from classaware.insight.centers import measure_dependency
 from classaware.insight.dependency import Form
 from classaware.insight.dependency_numbers import summarize_dependency
 from classaware.insight.dependency_plot import dependency_figure
-from classaware.insight.dependency_summary import COMPARABLE, DependencySummary, Estimate
+from classaware.insight.dependency_sides import DependencySides, Side, compare_sides
+from classaware.insight.dependency_summary import DependencySummary
+from classaware.insight.dependency_text import dependency_csv, sentences, tables
 
 FORMAT, VERSION = "classaware-dependency", 1
-_ALIKE = 1.05  # scales that differ by less are the same
 _KINDS = ("png", "svg", "csv", "json")
 
 
@@ -32,10 +31,18 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="classaware insight dependency",
         description="Class-dependency maps (Fig. 4 of the CAR paper): class centers over a whole split, how much they "
-        "look like each other, and what differs between networks.",
+        "look like each other, and what differs between networks, or between two groups of trainings.",
         exit_on_error=False,
     )
-    add_subject_arguments(parser)
+    add_subject_arguments(parser, against=True)
+    parser.add_argument(
+        "--side_names",
+        type=str,
+        nargs=2,
+        metavar="NAME",
+        default=None,
+        help="of --networks and --against; default: what their names begin with",
+    )
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
     parser.add_argument(
         "--form",
@@ -52,22 +59,42 @@ def run(arguments: Sequence[str]) -> None:
     """Measure, write the files, print."""
     parser = build_parser()
     config = parser.parse_args(arguments)
+    _check_names(config.against, config.side_names)
     paths = [config.output / f"dependency.{kind}" for kind in _KINDS]
     for path in paths:
         check_writable(path)
     opened = open_subjects(parser, config)
     summary = measure(opened, config.split)
-    write_figure(
-        config.output,
-        "dependency",
-        dependency_figure(summary.present_maps(config.form), summary.present_names, config.form),
-    )
+    sides = compare(opened, summary, config.side_names) if opened.against else None
+    maps = summary.present_maps(config.form)
+    if sides is not None:
+        maps = {name: summary.without_absent(square) for name, square in sides.maps(config.form).items()}
+    write_figure(config.output, "dependency", dependency_figure(maps, summary.present_names, config.form))
     write_atomically(config.output / "dependency.csv", dependency_csv(summary).encode())
     head = {"format": FORMAT, "version": VERSION, "split": config.split, "dataset": opened.arguments}
-    write_json(config.output / "dependency.json", {**head, "sources": opened.sources, **summary.to_dict()})
-    print_parts(*parts(summary, config.form))
+    compared = {"sides": None if sides is None else sides.to_dict()}
+    write_json(config.output / "dependency.json", {**head, "sources": opened.sources, **summary.to_dict(), **compared})
+    print_parts(*parts(summary, sides, config.form))
     for path in paths:
         print(path)
+
+
+def _check_names(against: Sequence[str], names: Sequence[str] | None) -> None:
+    if names is not None and not against:
+        raise InputError("--side_names are of two sides: give networks to compare to by --against.")
+    if names is not None and names[0] == names[1]:
+        raise InputError(f"both sides are named {names[0]!r}: give two names.")
+
+
+def compare(opened: Opened, summary: DependencySummary, names: Sequence[str] | None) -> DependencySides:
+    """The networks against the others; the sides' names are those of their networks, unless they are given."""
+    seeds = {source["name"]: source["seed"] for source in opened.sources}
+    networks = [tuple(subject.name for subject in side) for side in (opened.subjects, opened.against)]
+    titles = side_names(*networks) if names is None else names
+    ours, theirs = (
+        Side(title, each, tuple(seeds[name] for name in each)) for title, each in zip(titles, networks, strict=True)
+    )
+    return compare_sides(summary, ours, theirs)
 
 
 def measure(opened: Opened, split: str) -> DependencySummary:
@@ -76,7 +103,7 @@ def measure(opened: Opened, split: str) -> DependencySummary:
     samples = dataset.samples(split)
     with progress_bar("looking") as progress:
         centers = measure_dependency(
-            opened.subjects,
+            [*opened.subjects, *opened.against],
             _read(dataset, samples),
             dataset.ignore_index,
             dataset.num_classes,
@@ -91,105 +118,11 @@ def _read(dataset: SegmentationDataset, samples: Sequence[Sample]) -> Iterator[t
         yield dataset.read(sample)
 
 
-def parts(summary: DependencySummary, form: Form) -> list[Table | str]:
-    """What is printed: means of all forms, then the pairs of one."""
+def parts(summary: DependencySummary, sides: DependencySides | None, form: Form) -> list[Table | str]:
+    """What is printed: means of all forms, then the pairs of one, and what the numbers mean."""
     absent = len(summary.class_names) - len(summary.present_names)
-    text = f"{summary.images} images, {len(summary.present_names)} classes" + (
-        f"; {absent} of {len(summary.class_names)} classes are absent and left out." if absent else "."
-    )
-    found: list[Table | str] = [text, _means(summary)]
-    if len(summary.names) > 1:
-        found += [f"Difference to {_line(summary.names[0])}, of the same images:", _differences(summary)]
-    found.append(
-        "paper, unit: mean over classes of their dependency on all others, in %; cosine: mean of two classes. In "
-        "brackets: 95 % interval over images, for these networks (seeds not included).\n"
-        + "\n".join(f"{name}: {use}." for name, use in COMPARABLE.items())
-    )
-    found += warnings(summary)
-    for name in summary.names:
-        found += [f"Strongest in {_line(name)} ({form}):", _strongest(summary, form, name)]
-    for name in summary.names[1:]:
-        for title, changes in (("more", summary.forms[form].up[name]), ("less", summary.forms[form].down[name])):
-            if changes:
-                found.append(f"By most {title} in {_line(name)} than in {_line(summary.names[0])} ({form}):")
-                table = make_table(
-                    "class", "on", "first", "this", "difference", numbers=("first", "this", "difference")
-                )
-                for change in changes:
-                    values = (change.first, change.other, change.difference)
-                    names = (plain(summary.class_names[k]) for k in (change.of, change.on))
-                    table.add_row(*names, *(_number(value, form) for value in values))
-                found.append(table)
-    return found
-
-
-def warnings(summary: DependencySummary) -> list[str]:
-    """What must not be compared between these networks."""
-    found = []
-    scales = [scale for scale in summary.scales.values() if scale > 0]
-    if scales and max(scales) > _ALIKE * min(scales):
-        factor = max(scales) / min(scales)
-        found.append(f"The features' scales differ {factor:.3g} times: do not compare these networks by 'paper'.")
-    if len(set(summary.channels.values())) > 1:
-        found.append("The numbers of channels differ: do not compare these networks by 'paper' or 'unit'.")
-    return found
-
-
-def _means(summary: DependencySummary) -> Table:
-    numbers = ("channels", "scale", *summary.forms)
-    table = make_table("network", *numbers, numbers=numbers)
-    for name in summary.names:
-        cells = (_estimate(part.means[name], form) for form, part in summary.forms.items())
-        table.add_row(plain(name), str(summary.channels[name]), f"{summary.scales[name]:.3g}", *cells)
-    return table
-
-
-def _differences(summary: DependencySummary) -> Table:
-    table = make_table("network", *summary.forms, numbers=tuple(summary.forms))
-    for name in summary.names[1:]:
-        cells = (_estimate(part.differences[name], form) for form, part in summary.forms.items())
-        table.add_row(plain(name), *cells)
-    return table
-
-
-def _strongest(summary: DependencySummary, form: Form, name: str) -> Table:
-    table = make_table("class", "on", "value", numbers=("value",))
-    for pair in summary.forms[form].strongest[name]:
-        names = (plain(summary.class_names[k]) for k in (pair.of, pair.on))
-        table.add_row(*names, _number(pair.value, form))
-    return table
-
-
-def _estimate(estimate: Estimate, form: Form) -> str:
-    value = _number(estimate.value, form)
-    if estimate.interval is None:
-        return value
-    low, high = (_number(end, form) for end in estimate.interval)
-    return f"{value} [{low}, {high}]"
-
-
-def _number(value: float, form: Form) -> str:
-    """Fractions as percent without its sign, cosines as they are."""
-    if math.isnan(value):
-        return "-"
-    if form == "cosine":
-        return f"{value:.3f}"
-    return f"{100 * value:.2f}" if value == 0 or abs(value) >= 5e-4 else f"{100 * value:.1e}"
-
-
-def _line(name: str) -> str:
-    return plain(name).plain
-
-
-def dependency_csv(summary: DependencySummary) -> str:
-    """One line a network and pair of classes that are present, with the value of every form."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["network", "class", "on", *summary.forms])
-    present = np.flatnonzero(summary.present_K).tolist()
-    for name in summary.names:
-        maps = [part.maps[name].tolist() for part in summary.forms.values()]
-        for of in present:
-            for on in present:
-                writer.writerow([name, summary.class_names[of], summary.class_names[on], *(m[of][on] for m in maps)])
-    return text.getvalue()
+    left_out = f"; {absent} of {len(summary.class_names)} classes are absent and left out." if absent else "."
+    found: list[Table | str] = [f"{summary.images} images, {len(summary.present_names)} classes{left_out}"]
+    for title, (head, rows), names in tables(summary, sides, form):
+        found += [paragraphs([f"{title}:"]), fitted_table(head, rows, names)]
+    return [*found, paragraphs(sentences(summary, sides))]

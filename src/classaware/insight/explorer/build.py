@@ -13,13 +13,12 @@ from classaware.data import SegmentationDataset
 from classaware.data.dataset import Sample
 from classaware.data.parallel import Progress
 from classaware.errors import InputError
-from classaware.insight.explorer.pack import Blobs, feature_bytes, pack_features, pack_image, pack_prediction
+from classaware.insight.explorer.budget import MEGABYTE, choose_components
+from classaware.insight.explorer.pack import Blobs, pack_features, pack_image, pack_prediction
 from classaware.insight.explorer.page import render_page
-from classaware.insight.explorer.projection import Basis, Fidelity, SecondMoment, quantize
+from classaware.insight.explorer.projection import Fidelity, SecondMoment, quantize
 from classaware.insight.subject import Subject
 
-_FEWEST = 4  # components without which a map is not worth showing
-_MEGABYTE = 10**6
 _VERSION = 1
 
 
@@ -42,7 +41,7 @@ def build_explorer(
     split: str,
     samples: Sequence[Sample],
     dependency: Mapping[str, ArrayLike] | None = None,
-    limit_bytes: int = 25 * _MEGABYTE,
+    limit_bytes: int = 25 * MEGABYTE,
     progress: Progress | None = None,
     dependency_note: str = "",
 ) -> Explorer:
@@ -72,7 +71,7 @@ def build_explorer(
     title = f"classaware explorer – {split}"
     fixed = len(render_page(title, content, [])) + looks.blobs.size
     bases = [moment.basis() for moment in looks.moments]
-    counts = _components(bases, looks.cells, fixed + _room(subjects, samples), limit_bytes)
+    counts = choose_components(bases, looks.cells, fixed + _room(subjects, samples), limit_bytes)
     fidelities = tuple(
         Fidelity(subject.name, len(basis.energy_C), count, basis.kept(count))
         for subject, basis, count in zip(subjects, bases, counts, strict=True)
@@ -160,30 +159,6 @@ def _rows(square: ArrayLike) -> list[list[float | None]]:
     """Rows for JSON with six digits; nan becomes null."""
     rows = np.asarray(square, dtype=np.float64).tolist()
     return [[float(f"{value:.6g}") if math.isfinite(value) else None for value in row] for row in rows]
-
-
-def _components(bases: Sequence[Basis], cells: Sequence[Sequence[int]], fixed: int, limit_bytes: int) -> list[int]:
-    """How many components every network gets: the same number, unless fewer are worth having."""
-    caps = [basis.enough() for basis in bases]
-
-    def size(count: int) -> int:
-        return fixed + sum(
-            feature_bytes(number, min(count, cap))
-            for cap, of_images in zip(caps, cells, strict=True)
-            for number in of_images
-        )
-
-    count = max(caps)
-    while count > _FEWEST and size(count) > limit_bytes:
-        count -= 1
-    if size(count) > limit_bytes:
-        needed = math.ceil(size(count) / 10**5) / 10
-        raise InputError(
-            f"the page may have {limit_bytes / _MEGABYTE:.4g} MB, but pictures and predictions of {len(cells[0])} "
-            f"images and {len(bases)} networks take {fixed / _MEGABYTE:.3g} MB, and with {count} components of their "
-            f"features {needed:.4g} MB: allow that much (--megabytes {needed:.4g}), or show fewer images."
-        )
-    return [min(count, cap) for cap in caps]
 
 
 def _check(

@@ -38,3 +38,11 @@ function arrow(event) {
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   return event.ctrlKey || event.metaKey || event.altKey ? null : (steps[event.key] ?? null);
 }
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function count(list, one, many = `${one}s`) {
+  return `${list.length} ${list.length === 1 ? one : many}`;
+}

@@ -163,6 +163,8 @@ class Explorer {
     const seen = new Set(maps.flatMap((map) => [...new Set(map)]));
     const entries = this.content.classes.filter((_, i) => seen.has(i));
     this.legend.replaceChildren(...entries.map((entry) => make("li", {}, swatch(entry), make("span", { text: entry.name, dir: "auto" }))));
+    if (this.legend.scrollHeight > this.legend.clientHeight) this.legend.tabIndex = 0;
+    else this.legend.removeAttribute("tabindex");
   }
 
   // What is said and remembered, once the pointer rests.
@@ -182,28 +184,6 @@ class Explorer {
     const point = hash.has("x") && hash.has("y") ? { x: Math.round(hash.get("x")), y: Math.round(hash.get("y")) } : null;
     return this.showImage(Math.max(index, 0), point);
   }
-}
-
-function byId(id) {
-  return document.getElementById(id);
-}
-
-function count(list, one, many = `${one}s`) {
-  return `${list.length} ${list.length === 1 ? one : many}`;
-}
-
-function makeFidelity(networks) {
-  const cells = (kind, texts) => make("tr", {}, ...texts.map((text, i) => make(kind && i ? kind : "th", {
-    text, className: i ? "number" : "", scope: kind === "td" ? "row" : "col", dir: "auto",
-  })));
-  // Cut, not rounded: 0.99999 is not 1.
-  const digits = (value) => (value === null ? "–" : (Math.floor(value * 1e5) / 1e5).toFixed(5));
-  const titles = ["network", "channels", "components", "energy kept", "dot: mean", "dot: least", "cosine: mean", "cosine: least"];
-  byId("fidelity").append(make("thead", {}, cells("th", titles)), make("tbody", {}, ...networks.map((network) => {
-    const { dot, cosine } = network.correlation;
-    return cells("td", [network.name, network.channels, network.components, percent(network.kept, 3),
-      ...[dot.mean, dot.minimum, cosine.mean, cosine.minimum].map(digits)]);
-  })));
 }
 
 function report(text) {

@@ -9,7 +9,17 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-SCRIPTS = ("decode.js", "relation.js", "color.js", "elements.js", "picture.js", "network.js", "matrix.js", "main.js")
+SCRIPTS = (
+    "decode.js",
+    "relation.js",
+    "color.js",
+    "elements.js",
+    "picture.js",
+    "network.js",
+    "matrix.js",
+    "fidelity.js",
+    "main.js",
+)
 
 
 def render_page(title: str, content: dict[str, Any], blobs: Sequence[str]) -> bytes:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from tiny_explorer import CLASSES, EVIL_FILE, EVIL_NETWORK, SIZES, Content, make_dataset, make_explorer, make_subjects
+from tiny_explorer import CLASSES, EVIL_FILE, EVIL_NETWORK, SIZES, Content, make_explorer, make_subjects
 
 from classaware.data import FolderDataset
 from classaware.errors import InputError
@@ -16,11 +16,6 @@ from classaware.insight.explorer.page import script_json
 from classaware.insight.explorer.selection import spread_indices
 from classaware.insight.relation import relation_map
 from classaware.insight.subject import Subject
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> FolderDataset:
-    return make_dataset(tmp_path_factory.mktemp("explorer") / "data")
 
 
 @pytest.fixture(scope="module")
