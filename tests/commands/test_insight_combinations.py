@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,28 @@ def test_from_records_to_files(world: Path, command: Callable[..., Any]) -> None
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     assert command("insight", "combinations", *sides, "--output", output).status == 0
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_eighty_columns_are_enough(world: Path, command: Callable[..., Any]) -> None:
+    for sides in ([], ["--against", world / "plain0", world / "plain1", "--names", "with CAR", "without it at all"]):
+        done = command("insight", "combinations", world / "car0", world / "car1", *sides, "--output", world / "out")
+        assert done.status == 0, done.err
+        lines = [line for line in done.out.splitlines() if str(world) not in line]
+        assert max(map(len, lines)) <= 80
+        found = json.loads((world / "out" / "combinations.json").read_text())
+        for group in found["groups"]:
+            score = group["mean_iou"]["difference" if sides else "ours"]
+            shown = [line for line in lines if line.startswith(f" {group['group']} ")]
+            if not group["units"]:
+                continue
+            low, high = score["interval"]
+            ends = f"{100 * low:+.2f}..{100 * high:+.2f}" if sides else f"{100 * low:.2f}..{100 * high:.2f}"
+            assert any(re.search(rf" {group['units']} .* {re.escape(ends)}( |$)", line) for line in shown)
+        empty = [group["group"] for group in found["groups"] if not group["units"]]
+        assert empty
+        for group in set(empty):
+            count = sum(line.startswith(f" {group} ") for line in lines)
+            assert count == 2 - empty.count(group)
 
 
 def test_names_are_shown_literally(world: Path, command: Callable[..., Any]) -> None:

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,8 @@ def test_files_hold_the_numbers(
     np.testing.assert_allclose(content["forms"]["paper"]["networks"][0]["map"], expected, rtol=1e-5)
     means = [1 - expected[k][k] for k in range(3)]
     assert content["forms"]["paper"]["networks"][0]["mean"]["value"] == pytest.approx(sum(means) / 3, rel=1e-5)
-    assert f"{100 * sum(means) / 3:.2f} [" in result.out
+    assert re.search(rf"^ paper   plain +{100 * sum(means) / 3:.2f}  ", result.out, re.MULTILINE)
+    assert content["sides"] is None
     with (tmp_path / "dependency.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 9
@@ -78,9 +81,10 @@ def test_files_hold_the_numbers(
 def test_the_table_says_what_must_not_be_compared(command: Callable[..., Any], both: list[str], tmp_path: Path) -> None:
     out = command("insight", "dependency", *both, "--names", "a", "[red]b", "--output", tmp_path).out
     assert "3 images, 3 classes." in out
-    assert "Difference to a, of the same images:" in out
+    assert "to first: minus a, of the same images." in " ".join(out.split())
     assert "[red]b" in out
     assert "paper: compare only between networks whose features have the same scale." in out
+    out = " ".join(out.split())
     scales = [n["scale"] for n in json.loads((tmp_path / "dependency.json").read_text())["networks"]]
     assert ("do not compare these networks by 'paper'" in out) == (max(scales) > 1.05 * min(scales))
 
@@ -91,11 +95,55 @@ def test_one_form_is_drawn_and_told(command: Callable[..., Any], plain_run: Path
         arguments = ["--networks", plain_run, "--form", form, "--output", tmp_path / form]
         result = command("insight", "dependency", *arguments)
         assert f"Strongest in plain ({form}):" in result.out
-        assert "Difference" not in result.out
+        assert "to first" not in result.out
         pictures.append((tmp_path / form / "dependency.png").read_bytes())
     assert pictures[0] != pictures[1]
     numbers = [(tmp_path / form / "dependency.json").read_bytes() for form in ("paper", "cosine")]
     assert numbers[0] == numbers[1]
+
+
+def test_two_sides(
+    command: Callable[..., Any], refused: Callable[..., str], plain_run: Path, car_run: Path, tmp_path: Path
+) -> None:
+    twin = tmp_path / "plain2"
+    shutil.copytree(plain_run, twin)
+    arguments = ["--networks", car_run, "--against", plain_run, twin]
+    result = command("insight", "dependency", *arguments, "--output", tmp_path / "one")
+    assert result.status == 0, result.err
+    content = json.loads((tmp_path / "one" / "dependency.json").read_text())
+    networks, sides = content["forms"]["unit"]["networks"], content["sides"]
+    assert [network["name"] for network in networks] == ["car", "plain", "plain2"]
+    assert sides["ours"] == {"name": "car", "networks": ["car"], "seeds": [0]}
+    assert (sides["theirs"]["name"], sides["theirs"]["networks"]) == ("plain", ["plain", "plain2"])
+    unit = sides["forms"]["unit"]
+    means = [network["mean"]["value"] for network in networks]
+    assert unit["difference"]["value"] == pytest.approx(means[0] - means[1])
+    assert unit["theirs"]["sd"] == 0
+    assert unit["theirs"]["map"] == networks[1]["map"]
+    assert f"difference  {100 * (means[0] - means[1]):+.2f}" in result.out
+    assert "By most more in car than in plain (paper):" in result.out
+    # The figure is that of the two mean maps; here their maps are those of the networks.
+    plain = ["--networks", car_run, plain_run, "--output", tmp_path / "two"]
+    assert command("insight", "dependency", *plain).status == 0
+    pictures = [(tmp_path / name / "dependency.svg").read_bytes() for name in ("one", "two")]
+    assert pictures[0] == pictures[1]
+    named = command("insight", "dependency", *arguments, "--side_names", "[b]A", "B", "--output", tmp_path / "one")
+    assert "By most less in [b]A than in B (paper):" in named.out
+    assert (tmp_path / "one" / "dependency.svg").read_bytes() != pictures[1]
+    with (tmp_path / "one" / "dependency.csv").open(newline="") as file:
+        assert {row["network"] for row in csv.DictReader(file)} == {"car", "plain", "plain2"}
+    same = ["--side_names", "A", "A", "--output", tmp_path / "no"]
+    assert "both sides are named 'A'" in refused("insight", "dependency", *arguments, *same)
+    lonely = ["--networks", car_run, "--side_names", "A", "B", "--output", tmp_path / "no"]
+    assert "--against" in refused("insight", "dependency", *lonely)
+
+
+def test_eighty_columns_are_enough(command: Callable[..., Any], car_run: Path, plain_run: Path, tmp_path: Path) -> None:
+    long = ["a network with a name that is as long as this one", "another network with quite a long name"]
+    for arguments in (["--networks", car_run, plain_run], ["--networks", car_run, "--against", plain_run]):
+        result = command("insight", "dependency", *arguments, "--names", *long, "--output", tmp_path)
+        lines = [line for line in result.out.splitlines() if str(tmp_path) not in line]
+        assert max(map(len, lines)) <= 80
 
 
 def test_classes_that_never_occur_are_left_out(

@@ -30,7 +30,7 @@ def test_help_of_every_command(command: Callable[..., Any], name: str) -> None:
     assert result.status == 0
     assert not result.err
     assert result.out.startswith(f"usage: classaware {name}")
-    assert "--output" in result.out or name in ("evaluate", "data", "weights")
+    assert "--output" in result.out or name in ("evaluate", "data", "insight", "weights")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("fti", "fit"), ("evaluat", "evaluate"), ("predit", "predict")])

@@ -5,7 +5,7 @@ import pytest
 
 from classaware.evaluation.familiarity_groups import Units
 from classaware.evaluation.matched_gap import matched_gap
-from classaware.evaluation.side_by_side import ENOUGH, SideBySide
+from classaware.evaluation.side_by_side import ENOUGH, SideBySide, pair_seeds, side_names
 from classaware.evaluation.statistics import image_weights
 
 N, K, S = 12, 3, 60
@@ -59,3 +59,27 @@ def test_a_class_of_which_a_resample_lacks_one_side_is_in_neither_mean() -> None
     assert found.classes[0].unfamiliar_regions == 1
     assert found.classes[0].gap.ours.interval is None
     assert found.classes[2].familiar_regions == 6
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ((0, 1, 2), (2, 0, 1), [1, 2, 0]),
+        ((5,), (5,), [0]),
+        ((0, 1), (0, 2), None),
+        ((0, 1), (0, 1, 2), None),
+        ((0, 0), (0, 0), None),
+        ((0, None), (0, None), None),
+    ],
+)
+def test_seeds_pair_if_both_sides_have_them_once(
+    ours: tuple[int | None, ...], theirs: tuple[int | None, ...], expected: list[int] | None
+) -> None:
+    assert pair_seeds(ours, theirs) == expected
+
+
+def test_sides_are_named_by_what_their_names_begin_with() -> None:
+    assert side_names(["msrc-car-0", "msrc-car-12"], ["msrc-base-0", "msrc-base-1"]) == ("msrc-car", "msrc-base")
+    assert side_names(["car-0"], ["base-0", "base-1"]) == ("car-0", "base")
+    assert side_names(["x-1", "x-2"], ["x-3", "x-4"]) == ("ours", "theirs")
+    assert side_names(["a", "b"], ["c", "d"]) == ("ours", "theirs")

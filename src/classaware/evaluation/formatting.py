@@ -19,11 +19,6 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{round(100 * value, 2) + 0.0:+.2f}"
 
 
-def span(interval: Interval | None) -> str:
-    """Both ends of an interval of fractions as percent."""
-    return "–" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
-
-
 def interval_text(interval: Interval | None) -> str:
     """Both ends of an interval of differences."""
     return "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"

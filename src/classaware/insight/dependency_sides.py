@@ -137,8 +137,8 @@ def compare_sides(summary: DependencySummary, ours: Side, theirs: Side) -> Depen
     """
     order = pair_seeds(ours.seeds, theirs.seeds)
     if order is not None:
-        names, seeds = ([values[place] for place in order] for values in (theirs.networks, theirs.seeds))
-        theirs = Side(theirs.name, tuple(names), tuple(seeds))
+        names, seeds = tuple(theirs.networks[place] for place in order), tuple(theirs.seeds[place] for place in order)
+        theirs = Side(theirs.name, names, seeds)
     return DependencySides(
         ours=ours,
         theirs=theirs,

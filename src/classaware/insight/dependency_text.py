@@ -105,7 +105,7 @@ def _changes(
 def sentences(summary: DependencySummary, sides: DependencySides | None) -> list[str]:
     """What the numbers mean, and what they may be compared with."""
     found = ["paper, unit: mean over classes of their dependency on all others, in %; cosine: mean of two classes."]
-    interval = "95 % interval over images, for these networks (seeds not included)"
+    interval = "interval over images, for these networks (seeds not included)"
     if sides is None:
         several = f" to first: minus {summary.names[0]}, of the same images." if len(summary.names) > 1 else ""
         found[0] += f" 95 %: {interval}.{several}"
@@ -120,7 +120,7 @@ def _over_runs(sides: DependencySides) -> str:
         return f"{test.kind.capitalize()} t-test over runs: {test.undefined}."
     pairing = "paired by their seeds" if sides.paired_by else "not paired: the sides have not the same seeds"
     return (
-        f"sd, p: over the runs, {pairing} ({test.kind.capitalize()} t-test, {test.degrees:.3g} degrees of freedom); "
+        f"sd, p: over the runs, {pairing} ({test.kind} t-test, {test.degrees:.3g} degrees of freedom); "
         "what to expect of other seeds, on these very images."
     )
 

@@ -75,9 +75,7 @@ def _as_different(short: Sequence[Sequence[str]], lines: Sequence[Sequence[str]]
 def paragraphs(lines: Iterable[str]) -> str:
     """Prose, each line a paragraph, broken between words where it would be wider than the terminal."""
     width = Console().width
-    return "\n".join(
-        fill(plain(line).plain, width, break_long_words=False, break_on_hyphens=False) for line in lines
-    )
+    return "\n".join(fill(plain(line).plain, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def plain(text: str) -> Text:

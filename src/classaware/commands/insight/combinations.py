@@ -16,7 +16,8 @@ from classaware.data.pairs import Together, count_pairs
 from classaware.errors import InputError
 from classaware.evaluation.combinations import aligned_combinations, read_combinations
 from classaware.evaluation.combinations_csv import pairs_csv
-from classaware.evaluation.combinations_text import as_markdown, sentences, tables
+from classaware.evaluation.combinations_tables import tables
+from classaware.evaluation.combinations_text import as_markdown, sentences
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import HEAD, RareCombinations, rare_combinations
 from classaware.evaluation.record import EvaluationRecord
