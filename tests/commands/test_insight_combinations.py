@@ -74,7 +74,8 @@ def test_from_records_to_files(world: Path, command: Callable[..., Any]) -> None
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
-def test_eighty_columns_are_enough(world: Path, command: Callable[..., Any]) -> None:
+def test_eighty_columns_are_enough(world: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     for sides in ([], ["--against", world / "plain0", world / "plain1", "--names", "with CAR", "without it at all"]):
         done = command("insight", "combinations", world / "car0", world / "car1", *sides, "--output", world / "out")
         assert done.status == 0, done.err

@@ -120,7 +120,9 @@ def test_two_sides(
     assert unit["difference"]["value"] == pytest.approx(means[0] - means[1])
     assert unit["theirs"]["sd"] == 0
     assert unit["theirs"]["map"] == networks[1]["map"]
-    assert f"difference  {100 * (means[0] - means[1]):+.2f}" in result.out
+    assert re.search(
+        rf"^ unit +difference +{re.escape(f'{100 * (means[0] - means[1]):+.2f}')}  ", result.out, re.MULTILINE
+    )
     assert "By most more in car than in plain (paper):" in result.out
     # The figure is that of the two mean maps; here their maps are those of the networks.
     plain = ["--networks", car_run, plain_run, "--output", tmp_path / "two"]
@@ -138,7 +140,10 @@ def test_two_sides(
     assert "--against" in refused("insight", "dependency", *lonely)
 
 
-def test_eighty_columns_are_enough(command: Callable[..., Any], car_run: Path, plain_run: Path, tmp_path: Path) -> None:
+def test_eighty_columns_are_enough(
+    command: Callable[..., Any], car_run: Path, plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     long = ["a network with a name that is as long as this one", "another network with quite a long name"]
     for arguments in (["--networks", car_run, plain_run], ["--networks", car_run, "--against", plain_run]):
         result = command("insight", "dependency", *arguments, "--names", *long, "--output", tmp_path)

@@ -5,6 +5,7 @@ import re
 from contextlib import redirect_stdout
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,8 @@ def test_names_say_nothing_to_the_terminal() -> None:
     assert line == " [red]x\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}  1"
 
 
-def test_paragraphs_break_between_words() -> None:
+def test_paragraphs_break_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     path = "/a-very-long/path/" + 90 * "x"
     text = paragraphs([f"The file {path} is one of many that are " + 30 * "here ", "Another."])
     lines = text.splitlines()
