@@ -15,12 +15,13 @@ from classaware.data import Sample
 from classaware.data.pairs import PairCounts
 from classaware.errors import InputError
 from classaware.evaluation.composites import context_around
-from classaware.evaluation.context_effects import Measured, contrasts, pair_seeds, resampled_means
+from classaware.evaluation.context_effects import Measured, contrasts, resampled_means
 from classaware.evaluation.counterfactual import Counterfactual, counterfactual, measure_moves
 from classaware.evaluation.counterfactual_text import as_csv, as_markdown, sentences
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.moves import Draw, Plan, plan_moves, views
 from classaware.evaluation.places import movable_objects, place_kinds
+from classaware.evaluation.side_by_side import pair_seeds
 from classaware.evaluation.statistics import image_weights, paired_t_test
 
 

@@ -13,6 +13,7 @@ from classaware.commands.configuration import plain_values
 from classaware.commands.inference import build_inference, pick_device
 from classaware.data import SegmentationDataset
 from classaware.errors import InputError
+from classaware.evaluation.side_by_side import side_names
 from classaware.files import sha256
 from classaware.insight.subject import Subject
 from classaware.models import ForeignNetwork, Network
@@ -64,6 +65,7 @@ class Opened(NamedTuple):
         against: the other side.
         dataset: all have its number of classes.
         arguments: of the data set, plain values.
+        sides: names of the two sides; None without a second one.
         sources: one a network, the other side's behind: "name", "path", "sha256", "step", "seed".
     """
 
@@ -71,6 +73,7 @@ class Opened(NamedTuple):
     against: list[Subject]
     dataset: SegmentationDataset
     arguments: dict[str, Any]
+    sides: tuple[str, str] | None
     sources: list[dict[str, Any]]
 
 
@@ -80,6 +83,14 @@ def add_subject_arguments(parser: ArgumentParser, against: bool = False) -> None
     if against:
         parser.add_argument(
             "--against", type=str, nargs="+", metavar="NETWORK", default=[], help="what to compare them to"
+        )
+        parser.add_argument(
+            "--side_names",
+            type=str,
+            nargs=2,
+            metavar="NAME",
+            default=None,
+            help="of --networks and --against; default: what their names begin with",
         )
     parser.add_argument(
         "--names", type=str, nargs="+", metavar="NAME", default=None, help="of all networks; default: their folders'"
@@ -95,10 +106,11 @@ def open_subjects(parser: ArgumentParser, config: Namespace) -> Opened:
 
     Raises:
         InputError: a network that cannot be loaded or has another number of classes than the data set; names that are
-            not one a network, or not different.
+            not one a network, or not different; names of sides without a second one.
     """
     device = pick_device(config.device)
     ours, theirs = list(config.networks), list(config.get("against") or [])
+    _check_side_names(theirs, config.get("side_names"))
     given = parser.instantiate(config).dataset
     networks, dataset, arguments = open_networks(
         [*ours, *theirs], given, None if given is None else config.dataset.as_dict()
@@ -109,7 +121,21 @@ def open_subjects(parser: ArgumentParser, config: Namespace) -> Opened:
         for name, each in zip(names, networks, strict=True)
     ]
     sources = [_source(name, each) for name, each in zip(names, networks, strict=True)]
-    return Opened(subjects[: len(ours)], subjects[len(ours) :], dataset, arguments, sources)
+    sides = _sides(names[: len(ours)], names[len(ours) :], config.get("side_names"))
+    return Opened(subjects[: len(ours)], subjects[len(ours) :], dataset, arguments, sides, sources)
+
+
+def _check_side_names(against: Sequence[str], names: Sequence[str] | None) -> None:
+    if names is not None and not against:
+        raise InputError("--side_names are of two sides: give networks to compare to by --against.")
+    if names is not None and names[0] == names[1]:
+        raise InputError(f"both sides are named {names[0]!r}: give two names.")
+
+
+def _sides(ours: Sequence[str], theirs: Sequence[str], given: Sequence[str] | None) -> tuple[str, str] | None:
+    if not theirs:
+        return None
+    return side_names(ours, theirs) if given is None else (given[0], given[1])
 
 
 def open_networks(

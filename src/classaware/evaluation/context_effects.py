@@ -228,10 +228,3 @@ def _contrast(
         image_interval=by_image,
         run_and_image_interval=by_both,
     )
-
-
-def pair_seeds(ours: Sequence[int | None], theirs: Sequence[int | None]) -> list[int] | None:
-    """Places of our seeds among theirs; None unless both sides have the same seeds, each once."""
-    if None in ours or len(set(ours)) < len(ours) or len(ours) != len(theirs) or set(ours) != set(theirs):
-        return None
-    return [list(theirs).index(seed) for seed in ours]

@@ -7,7 +7,7 @@ the two is the context's. Fractions throughout; a difference of sides is ours mi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from classaware.data.dataset import SegmentationDataset
 from classaware.data.parallel import Progress
 from classaware.errors import InputError
 from classaware.evaluation.composites import core_of, object_scores
-from classaware.evaluation.context_effects import Contrast, Group, Measured, contrasts, pair_seeds
+from classaware.evaluation.context_effects import Contrast, Group, Measured, contrasts
 from classaware.evaluation.context_summary import ClassEffects, Objects, PlaceEffect
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.moves import Draw, Plan, View, plan_moves, views
+from classaware.evaluation.side_by_side import pair_seeds, side_names
 
 Predictor = Callable[[Tensor], Tensor]
 """Image uint8 (3, H, W) to classes (H, W)."""
@@ -97,6 +98,7 @@ def counterfactual(
     familiarity: Familiarity,
     against: Mapping[str, Predictor] | None = None,
     seeds: Mapping[str, int | None] | None = None,
+    names: tuple[str, str] | None = None,
     draw: Draw = Draw(),  # noqa: B008 (frozen)
     resamples: int = RESAMPLES,
     progress: Progress | None = None,
@@ -124,7 +126,7 @@ def counterfactual(
     measured = measure_moves({**predictors, **theirs}, dataset, plan, progress)
     known = seeds or {}
     sides = [[(name, known.get(name)) for name in side] for side in (predictors, theirs) if side]
-    return summarize(measured, plan, familiarity.rare, sides, resamples)
+    return summarize(measured, plan, familiarity.rare, sides, names, resamples)
 
 
 def measure_moves(
@@ -175,6 +177,7 @@ def summarize(
     plan: Plan,
     rare: float,
     sides: Sequence[Sequence[tuple[str, int | None]]],
+    names: tuple[str, str] | None = None,
     resamples: int = RESAMPLES,
 ) -> Counterfactual:
     """The numbers of one or two sides, whose networks are (name, seed), in the order of ``measured``."""
@@ -190,7 +193,7 @@ def summarize(
         order = pair_seeds([seed for _, seed in sides[0]], [seed for _, seed in sides[1]])
         paired = order is not None
         theirs = theirs if order is None else [len(ours) + place for place in order]
-        names = _side_names(sides)
+        names = names or side_names(*([name for name, _ in side] for side in sides))
         both = (
             objects.group(names[0], sides[0], ours),
             objects.group(names[1], [everyone[row] for row in theirs], theirs),
@@ -210,14 +213,3 @@ def summarize(
         places=objects.places(rows),
         resamples=resamples,
     )
-
-
-def _side_names(sides: Sequence[Sequence[tuple[str, int | None]]]) -> list[str]:
-    """Of one network its name, of several what their names begin with; "ours" and "theirs" where that says nothing."""
-    names = [side[0][0] if len(side) == 1 else _beginning([name for name, _ in side]) for side in sides]
-    return names if all(names) and names[0] != names[1] else ["ours", "theirs"]
-
-
-def _beginning(names: Sequence[str]) -> str:
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike).rstrip(" -_./0123456789")

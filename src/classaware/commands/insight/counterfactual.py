@@ -8,14 +8,13 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
+from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
 from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
 from classaware.data.pairs import count_pairs
 from classaware.evaluation.counterfactual import Counterfactual, counterfactual
 from classaware.evaluation.counterfactual_text import as_csv, as_markdown, sentences, tables
 from classaware.evaluation.familiarity import Familiarity
-from classaware.evaluation.formatting import plain_line
 from classaware.evaluation.moves import Draw, Move, views
 from classaware.files import check_writable, write_atomically, write_json
 from classaware.insight.counterfactual_plot import counterfactual_figure
@@ -85,7 +84,7 @@ def measure(opened: Opened, split: str, familiarity: Familiarity, draw: Draw) ->
     seeds = {source["name"]: source["seed"] for source in opened.sources}
     with progress_bar("moving") as progress:
         return counterfactual(
-            ours, opened.dataset, split, familiarity, against=theirs, seeds=seeds, draw=draw, progress=progress
+            ours, opened.dataset, split, familiarity, theirs, seeds, opened.sides, draw, progress=progress
         )
 
 
@@ -93,12 +92,9 @@ def parts(result: Counterfactual) -> list[Table | str]:
     """What is printed: the tables, the longest of them cut, and the sentences."""
     found: list[Table | str] = []
     for title, (head, rows) in tables(result):
-        table = make_table(*map(plain_line, head), numbers=[plain_line(name) for name in head[1:]])
-        for row in rows[:_ROWS]:
-            table.add_row(*(plain(plain_line(cell)) for cell in row))
         more = f", the first {_ROWS} of {len(rows)}" if len(rows) > _ROWS else ""
-        found += [f"{title}{more}:", table]
-    return [*found, "\n".join(map(plain_line, sentences(result)))]
+        found += [f"{title}{more}:", fitted_table(head, rows[:_ROWS], texts=2 if title == "Places" else 1)]
+    return [*found, paragraphs(sentences(result))]
 
 
 def examples(opened: Opened, result: Counterfactual) -> bytes:

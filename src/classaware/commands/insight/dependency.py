@@ -11,8 +11,6 @@ from classaware.commands.data.output import fitted_table, paragraphs, print_part
 from classaware.commands.insight.figure_files import write_figure
 from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
 from classaware.data import Sample, SegmentationDataset
-from classaware.errors import InputError
-from classaware.evaluation.side_by_side import side_names
 from classaware.files import check_writable, write_atomically, write_json
 from classaware.insight.centers import measure_dependency
 from classaware.insight.dependency import Form
@@ -35,14 +33,6 @@ def build_parser() -> ArgumentParser:
         exit_on_error=False,
     )
     add_subject_arguments(parser, against=True)
-    parser.add_argument(
-        "--side_names",
-        type=str,
-        nargs=2,
-        metavar="NAME",
-        default=None,
-        help="of --networks and --against; default: what their names begin with",
-    )
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
     parser.add_argument(
         "--form",
@@ -59,13 +49,12 @@ def run(arguments: Sequence[str]) -> None:
     """Measure, write the files, print."""
     parser = build_parser()
     config = parser.parse_args(arguments)
-    _check_names(config.against, config.side_names)
     paths = [config.output / f"dependency.{kind}" for kind in _KINDS]
     for path in paths:
         check_writable(path)
     opened = open_subjects(parser, config)
     summary = measure(opened, config.split)
-    sides = compare(opened, summary, config.side_names) if opened.against else None
+    sides = None if opened.sides is None else compare(opened, summary, opened.sides)
     maps = summary.present_maps(config.form)
     if sides is not None:
         maps = {name: summary.without_absent(square) for name, square in sides.maps(config.form).items()}
@@ -79,18 +68,10 @@ def run(arguments: Sequence[str]) -> None:
         print(path)
 
 
-def _check_names(against: Sequence[str], names: Sequence[str] | None) -> None:
-    if names is not None and not against:
-        raise InputError("--side_names are of two sides: give networks to compare to by --against.")
-    if names is not None and names[0] == names[1]:
-        raise InputError(f"both sides are named {names[0]!r}: give two names.")
-
-
-def compare(opened: Opened, summary: DependencySummary, names: Sequence[str] | None) -> DependencySides:
-    """The networks against the others; the sides' names are those of their networks, unless they are given."""
+def compare(opened: Opened, summary: DependencySummary, titles: tuple[str, str]) -> DependencySides:
+    """The networks against the others."""
     seeds = {source["name"]: source["seed"] for source in opened.sources}
     networks = [tuple(subject.name for subject in side) for side in (opened.subjects, opened.against)]
-    titles = side_names(*networks) if names is None else names
     ours, theirs = (
         Side(title, each, tuple(seeds[name] for name in each)) for title, each in zip(titles, networks, strict=True)
     )
