@@ -94,10 +94,10 @@ def test_what_does_not_fit_is_said() -> None:
         ForeignNetwork(Net(), "body", 5)(IMAGES)
     with pytest.raises(InputError, match="NoneType, in which no logits"):
         ForeignNetwork(Net(lambda logits: None), "body", 4)(IMAGES)
+    network = Net()
+    network.body.append(nn.Flatten(2))
+    network.classify = nn.Sequential(nn.Unflatten(2, (4, 5)), network.classify)  # type: ignore[assignment]
     with pytest.raises(InputError, match=r"'body' gives shape \(2, 6, 20\)"):
-        network = Net()
-        network.body.append(nn.Flatten(2))
-        network.classify = nn.Sequential(nn.Unflatten(2, (4, 5)), network.classify)
         ForeignNetwork(network, "body", 4)(IMAGES)
     with pytest.raises(InputError, match="no logits"):
         find_logits(())

@@ -87,6 +87,24 @@ def test_a_constant_component_comes_back_as_it_was() -> None:
         torch.testing.assert_close(quantize(z.fill_(value)).values(), z.float(), rtol=1e-7, atol=0)
 
 
+def test_cells_without_features_stay_without() -> None:
+    x = torch.relu(draw(0, (12, 6, 8), offset=0.0))
+    x[:, :, 5:] = 0
+    moment = SecondMoment("net")
+    moment.add(x)
+    for count in (3, 12):
+        small = quantize(moment.basis().project(x, count)).values()
+        assert not small[:, :, 5:].any()
+        assert not relation_map(small, (1, 6), "cosine").any()
+
+
+def test_a_map_that_the_page_lacks_counts_as_nothing() -> None:
+    x = draw(0, (6, 5, 5))
+    fidelity = Fidelity("net", 6, 1, 0.0)
+    fidelity.add(x, torch.zeros(1, 5, 5))
+    assert fidelity.to_dict()["correlation"]["dot"] == {"mean": 0.0, "minimum": 0.0, "maps": 25}
+
+
 def test_fidelity_is_the_correlation_of_relation_maps() -> None:
     exact, shown = draw(0, (6, 11, 7)), draw(1, (3, 11, 7))
     fidelity = Fidelity("net", 6, 3, 1.0)

@@ -79,6 +79,18 @@ def test_a_tap_pins(page: Page) -> None:
     assert point(page) == pytest.approx((48, 12), abs=1)
 
 
+def test_dragging_moves_what_is_pinned(page: Page) -> None:
+    hover(page, 0.25, 0.25, click=True)
+    element = picture(page, 0)
+    size = element.size
+    actions = ActionChains(page.driver, duration=0).move_to_element(element).click_and_hold()
+    actions.move_to_element_with_offset(element, size["width"] // 4, size["height"] // 4).release().perform()
+    assert point(page) == pytest.approx((48, 36), abs=1)
+    assert page.run("return explorer.state.pinned")
+    hover(page, 0.1, 0.9)
+    assert point(page) == pytest.approx((48, 36), abs=1)
+
+
 def test_switches(page: Page) -> None:
     articles = page.driver.find_elements(By.CSS_SELECTOR, "article")
     first = page.driver.find_element(By.CSS_SELECTOR, "#networks input")

@@ -30,5 +30,14 @@ async function decodeView(view) {
     ...names.map((name) => decodeArray(view.features[name])),
   ]);
   const values = dequantize(levels, low, step);
-  return { grid: view.features.grid, values, prediction, top, shares, each: view.top.shape[2] };
+  return { grid: view.features.grid, values, prediction, top, shares: shareValues(shares, view.shares.shape), each: view.top.shape[2] };
+}
+
+// Bytes (2, T, h, w) of thousandths, high ones first, to (h, w, T).
+function shareValues(bytes, [, each, height, width]) {
+  const cells = height * width, half = each * cells;
+  return Float32Array.from({ length: half }, (_, i) => {
+    const at = (i % each) * cells + Math.floor(i / each);
+    return (256 * bytes[at] + bytes[half + at]) / 1000;
+  });
 }

@@ -53,7 +53,7 @@ class Explorer {
   }
 
   makeMatrices() {
-    if (this.content.dependency.length === 0) return;
+    if (!this.content.dependency.some((map) => map.rows.some((row) => row.some((value) => value !== null)))) return;
     const showImage = (i) => {
       this.showImage(i);
       const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -180,8 +180,9 @@ class Explorer {
 
   readHash() {
     const hash = new URLSearchParams(location.hash.slice(1));
-    const index = this.content.images.findIndex((image) => image.name === hash.get("image"));
-    const point = hash.has("x") && hash.has("y") ? { x: Math.round(hash.get("x")), y: Math.round(hash.get("y")) } : null;
+    const wanted = String(new URLSearchParams({ image: hash.get("image") }));
+    const index = this.content.images.findIndex((image) => String(new URLSearchParams({ image: image.name })) === wanted);
+    const point = index >= 0 && hash.get("x") && hash.get("y") ? { x: Math.round(hash.get("x")), y: Math.round(hash.get("y")) } : null;
     return this.showImage(Math.max(index, 0), point);
   }
 }
@@ -193,7 +194,7 @@ function report(text) {
 
 let explorer;
 if (typeof DecompressionStream === "undefined") {
-  report("This browser cannot unpack the page's data: use Chromium 80, Firefox 113, Safari 16.4, or a newer one.");
+  report("This browser cannot unpack the page's data: use Chromium 105, Firefox 121, Safari 16.4, or a newer one.");
 } else {
   explorer = new Explorer(JSON.parse(byId("content").textContent));
   explorer.readHash().catch((error) => report(`The page's data cannot be read: ${error.message}`));

@@ -14,6 +14,7 @@ class Matrices {
       ...maps.map((map, i) => make("figure", {}, make("figcaption", { text: map.name, dir: "auto" }),
         this.withNames(this.canvases[i].parentElement), this.makeScale())),
       this.readout);
+    if (this.ends[0] === 0) byId("root").textContent = "; colors follow its square root";
     this.choose(0, Math.min(1, this.present.length - 1));
   }
 

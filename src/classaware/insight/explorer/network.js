@@ -62,7 +62,7 @@ class NetworkCard {
       make("em", { className: word.replace(" ", "-"), text: word }));
     const rows = [];
     for (let i = cell * view.each; i < (cell + 1) * view.each; i++) {
-      const share = view.shares[i] / 65535;
+      const share = view.shares[i];
       const bar = make("i", {}, make("i"));
       bar.firstChild.style.width = `${100 * share}%`;
       bar.firstChild.style.background = `rgb(${classes[view.top[i]].color.join(",")})`;

@@ -18,6 +18,7 @@ from classaware.regularization.labels import nearest_indices
 
 LONGEST = 512  # pixels of the longer side as shown
 TOP = 5  # classes whose probabilities are kept
+_SHARES = 1000  # parts of a probability: what is printed, and less than half of what 16 bits would take
 _TYPES = {"u1": np.uint8, "u2": np.uint16, "f4": np.float32}
 _ROOM = 64  # bytes of markup around one array
 
@@ -104,6 +105,8 @@ def class_type(num_classes: int) -> type[np.uint8] | type[np.uint16]:
 def pack_prediction(blobs: Blobs, name: str, look: Look, prediction_HW: Tensor, num_classes: int) -> dict[str, Any]:
     """Predicted classes as shown, and the highest probabilities of every cell of the features.
 
+    Probabilities travel in thousandths, (2, T, h, w): first all high bytes, then all low ones.
+
     Raises:
         InputError: logits that are not finite.
     """
@@ -113,11 +116,11 @@ def pack_prediction(blobs: Blobs, name: str, look: Look, prediction_HW: Tensor, 
             "checkpoint."
         )
     found = torch.softmax(look.logits_KHW.double(), dim=0).topk(min(TOP, num_classes), dim=0)
-    share_THW = np.rint(found.values.numpy() * np.iinfo(np.uint16).max).astype(np.uint16)
+    share_THW = np.rint(found.values.numpy() * _SHARES).astype(np.uint16)
     return {
         "prediction": blobs.add(shown_label(prediction_HW, num_classes)),
         "top": blobs.add(found.indices.numpy().transpose(1, 2, 0).astype(class_type(num_classes))),
-        "shares": blobs.add(share_THW.transpose(1, 2, 0)),
+        "shares": blobs.add(np.stack((share_THW >> 8, share_THW & 255)).astype(np.uint8)),
     }
 
 

@@ -7,8 +7,8 @@ class Picture {
     this.cross = make("span", { className: "cross", hidden: true }, make("i"), make("i"), make("b"));
     this.element = make("div", { className: "picture", role: "img", "aria-label": label }, this.image, this.layer, this.cross);
     const tell = (name) => (event) => listen(name, this.pointAt(event));
-    this.element.addEventListener("pointermove", tell("move"));
-    this.element.addEventListener("pointerdown", tell("move"));
+    this.element.addEventListener("pointermove", (event) => tell(this.drags(event) ? "drag" : "move")(event));
+    this.element.addEventListener("pointerdown", (event) => { this.down = event; tell("move")(event); });
     this.element.addEventListener("click", tell("pin"));
   }
 
@@ -20,6 +20,13 @@ class Picture {
     this.element.style.aspectRatio = `${width} / ${height}`;
     this.element.style.setProperty("--ratio", width / height);
     this.element.classList.toggle("small", Math.max(width, height) < 240);
+  }
+
+  // Pressed and moved, which a pinned crosshair follows too; a finger up or down scrolls.
+  drags(event) {
+    if (!event.buttons || !this.down) return false;
+    const along = Math.abs(event.clientX - this.down.clientX), up = Math.abs(event.clientY - this.down.clientY);
+    return event.pointerType !== "touch" || along > up;
   }
 
   pointAt(event) {

@@ -105,10 +105,16 @@ class Quantized(NamedTuple):
 
 
 def quantize(projected_DHW: Tensor) -> Quantized:
-    """Round every component (d, h, w) of an image to 256 levels between its smallest and its largest value."""
+    """Round every component (d, h, w) of an image to 256 levels between its smallest and its largest value.
+
+    Zero, where it lies between them, is a level: a cell without features stays without, and its cosines are 0.
+    """
     z_PD = projected_DHW.flatten(1).T.numpy().astype(np.float64)
     low_D = z_PD.min(axis=0).astype(np.float32)
     step_D = ((z_PD.max(axis=0) - low_D).clip(0) / _LEVELS).astype(np.float32)
+    # A multiple of the step moves by half a step at most, and is exact in float32: 0 = low + step * level.
+    zero_D = (low_D <= 0) & (z_PD.max(axis=0) >= 0)
+    low_D = np.where(zero_D, step_D * np.rint(low_D / np.where(step_D > 0, step_D, 1)), low_D).astype(np.float32)
     levels_PD = np.rint((z_PD - low_D) / np.where(step_D > 0, step_D, 1))
     grid = (projected_DHW.shape[1], projected_DHW.shape[2])
     return Quantized(levels_PD.clip(0, _LEVELS).astype(np.uint8), low_D, step_D, grid)
@@ -173,6 +179,8 @@ def _pearson(first: Tensor, second: Tensor) -> list[float]:
     a, b = (x - x.mean(dim=1, keepdim=True) for x in (first, second))
     spread = a.norm(dim=1) * b.norm(dim=1)
     # A constant map varies by rounding alone.
-    varies = (a.norm(dim=1) > 1e-9 * first.norm(dim=1)) & (b.norm(dim=1) > 1e-9 * second.norm(dim=1))
-    values: Sequence[float] = ((a * b).sum(dim=1)[varies] / spread[varies]).tolist()
+    varies, also = (x.norm(dim=1) > 1e-9 * y.norm(dim=1) for x, y in ((a, first), (b, second)))
+    # A page's map that is constant where the exact one is not, or the other way round, has nothing of it.
+    found = torch.where(varies & also, (a * b).sum(dim=1) / torch.where(spread > 0, spread, 1), 0.0)
+    values: Sequence[float] = found[varies | also].tolist()
     return list(values)
