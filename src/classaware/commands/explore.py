@@ -14,16 +14,11 @@ from classaware.data import SegmentationDataset
 from classaware.data.dataset import Sample
 from classaware.errors import InputError
 from classaware.files import check_writable, write_atomically
-from classaware.insight.dependency_summary import COMPARABLE
+from classaware.insight.dependency_summary import values_note
 from classaware.insight.explorer import Fidelity, build_explorer, choose_samples, named_samples
 from classaware.insight.report_dependency import main_form
 
 _COUNT = 20
-_NOTES = {
-    "paper": "Values: softmax of the scaled dot products of the class centers",
-    "unit": "Values: softmax of the scaled dot products of the class centers, of features of unit scale",
-    "cosine": "Values: cosine of the class centers",
-}
 
 
 def build_parser() -> ArgumentParser:
@@ -60,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
     if config.dependency:
         summary = measure(opened, config.split)
         form = main_form(summary)
-        maps, note = summary.forms[form].maps, f"{_NOTES[form]} ({COMPARABLE[form]})."
+        maps, note = summary.forms[form].maps, values_note(form)
     with progress_bar("exploring") as progress:
         limit = round(config.megabytes * 10**6)
         explorer = build_explorer(

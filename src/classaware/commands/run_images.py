@@ -9,7 +9,7 @@ from classaware.commands.data.output import progress_bar
 from classaware.data import Sample, SegmentationDataset
 from classaware.evaluation.comparable import aligned_counts
 from classaware.evaluation.formatting import points
-from classaware.insight.dependency_summary import DependencySummary
+from classaware.insight.dependency_summary import DependencySummary, values_note
 from classaware.insight.explorer.build import build_explorer
 from classaware.insight.explorer.selection import choose_samples
 from classaware.insight.report_blocks import SampleRow
@@ -67,5 +67,6 @@ def explore_shown(
         samples += every if len(chosen) == 1 else [s._replace(name=f"{split}/{s.name}") for s in every]
     form = main_form(dependency)
     with progress_bar("exploring") as progress:
-        maps = dependency.forms[form].maps
-        return build_explorer(subjects, dataset, ", ".join(chosen), samples, maps, progress=progress).page
+        maps, note = dependency.forms[form].maps, values_note(form)
+        title = ", ".join(chosen)
+        return build_explorer(subjects, dataset, title, samples, maps, progress=progress, dependency_note=note).page

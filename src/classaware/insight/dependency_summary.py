@@ -16,6 +16,12 @@ COMPARABLE: dict[Form, str] = {
     "cosine": "compare between any networks",
 }
 
+_VALUES: dict[Form, str] = {
+    "paper": "softmax of the scaled dot products of the class centers",
+    "unit": "softmax of the scaled dot products of the class centers, of features of unit scale",
+    "cosine": "cosine of the class centers",
+}
+
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -167,3 +173,8 @@ def map_rows(square: Floats) -> list[list[float | None]]:
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def values_note(form: Form) -> str:
+    """One sentence: what the values of a map are, and between which networks they may be compared."""
+    return f"Values: {_VALUES[form]} ({COMPARABLE[form]})."
