@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from classaware.commands.configuration import plain_values
@@ -54,7 +55,18 @@ def _fits(record: EvaluationRecord, evaluation: Evaluation) -> bool:
         and record.class_names == tuple(dataset.class_names)
         and set(record.names) == {sample.name for sample in dataset.samples(evaluation.split)}
         and record.versions == versions()
+        and not _changed(evaluation, record.date)
     )
+
+
+def _changed(evaluation: Evaluation, date: str) -> bool:
+    """Whether an image or mask was written after an evaluation; generated ones have no file."""
+    try:
+        evaluated = datetime.fromisoformat(date).timestamp()
+        paths = (path for sample in evaluation.dataset.samples(evaluation.split) for path in sample[1:])
+        return any(path.stat().st_mtime > evaluated for path in paths if path.exists())
+    except (ValueError, OSError):
+        return True
 
 
 def file_names(names: Sequence[str], splits: Sequence[str]) -> dict[tuple[str, str], str]:

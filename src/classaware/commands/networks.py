@@ -154,6 +154,8 @@ def open_networks(
             raise InputError(f"network {given[0]!r} does not say what it was trained on: give --dataset.")
         arguments = cards[0].dataset
         dataset = build_dataset(arguments)
+        for path, (_, card) in loaded.items():
+            _check_classes(path, card, cards[0])
     networks = [
         _foreign(text, dataset.num_classes) if path is None else Named(text, path, *loaded[path])
         for text, path in zip(given, paths, strict=True)
@@ -165,6 +167,18 @@ def open_networks(
                 f"{dataset.num_classes}: use a data set with the classes of the training."
             )
     return networks, dataset, plain_values(arguments)
+
+
+def _check_classes(path: Path, card: NetworkCard, first: NetworkCard) -> None:
+    """As many classes need not be the same ones; with --dataset the user answers for that."""
+    pairs = zip(card.class_names, first.class_names, strict=False)
+    odd = next((i for i, names in enumerate(pairs) if names[0] != names[1]), None)
+    if odd is not None and len(card.class_names) == len(first.class_names):
+        raise InputError(
+            f"{path} was trained on other classes than the first network: number {odd} is "
+            f"{card.class_names[odd]!r} and {first.class_names[odd]!r}. Give networks of one data set, or, where only "
+            "the names differ, --dataset."
+        )
 
 
 def _checkpoint(text: str) -> Path | None:

@@ -30,6 +30,8 @@ def dependency_blocks(findings: Findings) -> Sequence[Block]:
     changed = [block for name in summary.names[1:] for block in _changes(summary, name, form)]
     if changed:
         blocks.append(Details("The pairs that changed most", changed))
+    elif len(summary.names) > 1:  # one network under two names, such as a last checkpoint that is the best as well
+        blocks.append(Text("No pair changed."))
     else:
         blocks.append(Details("The strongest pairs", [_strongest(summary, form)]))
     return blocks
