@@ -12,9 +12,12 @@ from chromium import opened
 from classaware.commands import evaluations
 from classaware.commands.evaluations import file_names
 from classaware.commands.report import find_checkpoint
+from classaware.commands.run_images import forget_explorer
 from classaware.errors import InputError
 from classaware.evaluation.record import read_record
 from classaware.files import sha256
+from classaware.insight.report import Report, write_report
+from classaware.insight.report_blocks import Link, Section, Text
 
 EVIL = "<img src=x onerror=alert(1)>"
 QUOTED = 'it\'s "quoted" & <b>bold<'
@@ -55,7 +58,7 @@ def test_files_and_numbers(evil_report: Path, plain_run: Path, car_run: Path) ->
     for run, folder in zip(content["runs"], (plain_run, car_run), strict=True):
         assert run["sha256"] == sha256(folder / "last.ckpt")
         for split in ("test", "val"):
-            record = read_record(Path(run["splits"][split]["evaluation"]))
+            record = read_record(evil_report / run["splits"][split]["evaluation"])
             assert record.data["split"] == split
             assert run["splits"][split]["mean_iou"] == record.mean_iou
     one, other = (run["splits"]["test"]["mean_iou"] for run in content["runs"])
@@ -100,6 +103,9 @@ def test_an_evaluation_is_made_once(
     run = tmp_path / "run"
     shutil.copytree(car_run, run)
     options = ["--explorer", "false", "--images", 1, "--train_split", "null", "--num_workers", 0, "--device", "cpu"]
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text('<a href="explorer.html">')
+    (tmp_path / "report" / "explorer.html").touch()
     assert command("evaluate", run / "last.ckpt", "--num_workers", 0, "--json", run / "mine.json").status == 0
     with monkeypatch.context() as patch:
         patch.setattr(evaluations, "evaluate_network", evaluate_no_more)
@@ -107,7 +113,7 @@ def test_an_evaluation_is_made_once(
         assert (result.status, result.err) == (0, "")
         assert str(tmp_path / "report" / "report.html") in result.out
     content = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert content["runs"][0]["splits"]["test"]["evaluation"] == str(run / "mine.json")
+    assert content["runs"][0]["splits"]["test"]["evaluation"] == "../run/mine.json"
     assert content["rare_combinations"] == {}
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.json"}
 
@@ -119,6 +125,30 @@ def test_an_evaluation_is_made_once(
     with monkeypatch.context() as patch:
         patch.setattr(evaluations, "evaluate_network", evaluate_no_more)
         assert command("report", run, *options, "--output", tmp_path / "report").status == 0
+
+
+def test_a_damaged_log_is_found_before_anything_is_evaluated(
+    refused: Callable[..., str], plain_run: Path, car_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(car_run, run)
+    (run / "logs" / "metrics.csv").write_text("loss,step\n1,x\n")
+    monkeypatch.setattr(evaluations, "evaluate_network", evaluate_no_more)
+    output = ["--output", tmp_path / "report", "--num_workers", 0, "--device", "cpu"]
+    assert f"{run / 'logs' / 'metrics.csv'}" in refused("report", plain_run, run, *output)
+
+
+def test_only_the_explorer_of_an_earlier_report_is_removed(tmp_path: Path) -> None:
+    report, explorer = tmp_path / "report.html", tmp_path / "explorer.html"
+    explorer.touch()
+    forget_explorer(report, explorer)
+    write_report(report, Report("T", sections=[Section("S", [Text("no link")])]))
+    forget_explorer(report, explorer)
+    assert explorer.exists()
+    write_report(report, Report("T", sections=[Section("S", [Link("to it", explorer.name)])]))
+    forget_explorer(report, explorer)
+    assert not explorer.exists()
+    forget_explorer(report, explorer)
 
 
 def test_unusable_input_is_named(

@@ -13,7 +13,7 @@ from classaware.evaluation.combinations import Combinations
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import RareCombinations, rare_combinations
 from classaware.insight.combinations_plot import combinations_figure
-from classaware.insight.figures import figure_to_png, figure_to_svg
+from classaware.insight.figures import COMPARED, REFERENCE, figure_to_png, figure_to_svg, run_color
 
 K, N = 4, 40
 
@@ -37,6 +37,7 @@ def test_the_picture_holds_the_numbers() -> None:
     for axis, unit in zip(axes[1::2], ("region", "image"), strict=True):
         rows = [row for row in found.curve if row.unit == unit]
         lines = [line for line in axis.lines if line.get_marker() in ("o", "s")]
+        assert [line.get_color() for line in lines] == [COMPARED, REFERENCE]
         ours, theirs = ([y / 100 for y in np.asarray(line.get_ydata())] for line in lines)
         assert ours == pytest.approx([row.mean_iou.ours.value for row in rows])
         assert theirs == pytest.approx([row.mean_iou.theirs.value for row in rows if row.mean_iou.theirs])
@@ -50,6 +51,16 @@ def test_the_picture_holds_the_numbers() -> None:
             if row.mean_iou.ours.interval is not None:
                 low, high = row.mean_iou.ours.interval
                 assert any(span == pytest.approx((100 * low, 100 * high)) for span in spans)
+
+
+def test_a_run_has_its_color() -> None:
+    def colors(two: bool, color: str | None) -> list[str]:
+        lines = combinations_figure(result(two), color).axes[1].lines
+        return [line.get_color() for line in lines if line.get_marker() in ("o", "s")]
+
+    assert colors(False, None) == [REFERENCE]
+    assert colors(True, run_color(2)) == [run_color(2), REFERENCE]
+    assert run_color(2) not in (COMPARED, REFERENCE)
 
 
 def test_both_sides_are_named_and_names_are_no_formulas() -> None:

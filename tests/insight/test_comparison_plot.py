@@ -8,8 +8,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from classaware.errors import InputError
-from classaware.insight.comparison_plot import Difference, comparison_figure
-from classaware.insight.figures import figure_to_png
+from classaware.insight.comparison_plot import _UNSURE, Difference, comparison_figure
+from classaware.insight.figures import COMPARED, REFERENCE, figure_to_png
 
 SIDES = {"with $CAR$": (0.5, 0.52), "_plain": (0.47,)}
 FEW: list[Difference] = [
@@ -38,12 +38,12 @@ def test_sorted_colored_and_within_the_limits() -> None:
     mean, *dots = dots
     assert float(mean.get_xdata()[0]) == pytest.approx(4.0)
     assert [float(line.get_xdata()[0]) for line in dots] == [4.0, 1.0, 0.0, -3.0]
-    assert len({line.get_color() for line in dots}) == 3  # better, worse, unsure
-    assert dots[1].get_color() == dots[2].get_color()
+    assert [line.get_color() for line in dots] == [COMPARED, _UNSURE, _UNSURE, REFERENCE]
     low, high = classes.get_xlim()
     assert low < -5
     assert high > 6
     assert [list(line.get_xdata()) for line in runs.lines if line.get_marker() == "o"] == [[50.0, 52.0], [47.0]]
+    assert [line.get_color() for line in runs.lines if line.get_marker() == "o"] == [COMPARED, REFERENCE]
     assert [text.get_text() for text in runs.get_yticklabels()] == list(SIDES)
 
 
@@ -85,7 +85,7 @@ def test_the_mean_has_its_interval_and_stands_apart() -> None:
 def test_what_is_drawn_is_said() -> None:
     text = comparison_figure(FEW, SIDES).get_supxlabel()
     assert "95 % interval over images for these networks (seeds not included)" in text
-    assert "colored: this interval leaves zero out" in text
+    assert "in the color of what scores more: this interval leaves zero out" in text
 
 
 def test_names_are_no_formulas() -> None:

@@ -12,7 +12,7 @@ from staged_scenes import StagedScenes, by_context, by_own_color, familiarity_of
 from classaware.errors import InputError
 from classaware.evaluation.counterfactual import counterfactual
 from classaware.insight.counterfactual_plot import counterfactual_figure
-from classaware.insight.figures import figure_to_png, figure_to_svg
+from classaware.insight.figures import COMPARED, REFERENCE, figure_to_png, figure_to_svg, run_color
 from classaware.insight.moved_objects import Seen, moved_objects_figure, outline
 
 
@@ -66,5 +66,14 @@ def test_figure_of_sensitivities() -> None:
     assert names == ["all (6)", "cow (3)", "<img src=x>|$camel$ (3)"]
     points = [line.get_xdata()[0] for line in classes.lines if line.get_marker() == "o"]
     assert points == [100.0, 0.0] * 3
+    assert [line.get_color() for line in classes.lines if line.get_marker() == "o"] == [COMPARED, REFERENCE] * 3
     assert Image.open(io.BytesIO(figure_to_png(figure))).width > 500
     assert figure_to_svg(figure) == figure_to_svg(counterfactual_figure(result))
+
+
+def test_networks_that_are_not_compared_have_their_colors_in_turn() -> None:
+    scenes = StagedScenes(3)
+    networks = {"one": by_own_color, "other": by_context}
+    result = counterfactual(networks, scenes, "test", familiarity_of(scenes), resamples=50)
+    lines = counterfactual_figure(result).axes[1].lines
+    assert [line.get_color() for line in lines if line.get_marker() == "o"] == [run_color(0), run_color(1)] * 3

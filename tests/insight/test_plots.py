@@ -11,6 +11,7 @@ from PIL import Image
 
 from classaware.errors import InputError
 from classaware.insight import curves_figure, dependency_figure, figure_to_png, figure_to_svg
+from classaware.insight.figures import COMPARED
 
 NAMES = ["grass", "$cow_$", "_hidden", "<img src=x>"]
 CURVES = {
@@ -86,6 +87,22 @@ def test_one_panel_a_quantity_one_color_a_network() -> None:
     assert second.lines[0].get_color() == first.lines[1].get_color()
     assert np.isnan(first.lines[0].get_ydata()[1])
     assert first.lines[1].get_ydata().tolist() == [3.0, 2.0, 1.5]
+
+
+def test_a_point_that_stands_alone_is_a_dot() -> None:
+    values = [math.nan, *[1.0] * 5, math.nan, 2.0, math.nan, *[1.0] * 10, math.nan, 3.0]
+    (axis,) = curves_figure({"val/mIoU": {"FCN": (range(len(values)), values)}}).axes
+    dots = axis.lines[0].get_markevery()
+    assert [value for value, dot in zip(values, dots, strict=True) if dot] == [2.0, 3.0]
+    (axis,) = curves_figure({"val/mIoU": {"FCN": ([5], [0.5])}}).axes
+    assert axis.lines[0].get_marker() == "o"
+    assert axis.lines[0].get_markevery().tolist() == [True]
+
+
+def test_a_network_without_a_log_keeps_its_color_for_itself() -> None:
+    figure = curves_figure({"loss": {"silent": ([], []), "FCN": ([0, 1], [1.0, 0.5])}})
+    assert figure.axes[0].lines[1].get_color() == COMPARED
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["FCN"]
 
 
 def test_many_classes_and_an_empty_map_can_be_drawn() -> None:

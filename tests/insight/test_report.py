@@ -95,7 +95,7 @@ def full_report(name: str) -> Report:
                 "Images",
                 [
                     Heading(name),
-                    Legend([(name, (1, 2, 3)), ("cow", np.array([4, 5, 6]))]),
+                    Legend([(name, (1, 2, 3)), ("cow", np.array([4, 5, 6]))], [(name, ((7, 8, 9), (0, 0, 0)))]),
                     Samples(["image", name], [SampleRow(f"test: {name}", [PHOTOGRAPH, LABELS])]),
                     Link(name, f"explorer {name}.html", f"what {name} is"),
                 ],
@@ -163,7 +163,8 @@ def test_accessible_and_for_every_screen(evil: Page) -> None:
     style = "".join(evil.words("style"))
     assert "prefers-color-scheme: dark" in style
     swatches = [span["style"] for span in evil.all("span") if span.get("class") == "swatch"]
-    assert swatches == ["background:rgb(1,2,3)", "background:rgb(4,5,6)"]
+    stripes = "background:repeating-linear-gradient(135deg,rgb(7,8,9) 0 25%,rgb(0,0,0) 0 50%)"
+    assert swatches == ["background:rgb(1,2,3)", "background:rgb(4,5,6)", stripes]
 
 
 def test_pictures_come_back(evil: Page) -> None:

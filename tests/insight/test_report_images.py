@@ -8,7 +8,7 @@ from fake_records import fake_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classaware.insight.report_images import choose_images, image_scores, sample_row
+from classaware.insight.report_images import UNLABELED, choose_images, image_scores, sample_row
 
 PALETTE = [(255, 0, 0), (0, 255, 0)]
 
@@ -74,6 +74,17 @@ def test_pictures_are_fitted_and_labels_keep_their_colors() -> None:
     assert [picture.shape for picture in row.images] == [(240, 480, 3)] * 3
     assert (row.images[1][:, :240] == PALETTE[0]).all()
     assert (row.images[1][:, 240:] == PALETTE[1]).all()
-    assert (row.images[2] == 0).all()
+    assert {tuple(color) for color in row.images[2].reshape(-1, 3).tolist()} == set(UNLABELED)
     small = sample_row("c", image[:20, :30], [label[:20, :30]], PALETTE)
     assert np.array_equal(small.images[0], image[:20, :30])
+
+
+@given(st.integers(0, 1000), st.sampled_from([(9, 13), (500, 700)]))
+def test_what_has_no_label_is_striped_and_nothing_else(seed: int, size: tuple[int, int]) -> None:
+    """Even where classes have the stripes' colors, or black: the stripes change along a row, a class does not."""
+    palette = [(0, 0, 0), *UNLABELED]
+    label = np.repeat(np.random.default_rng(seed).choice([0, 1, 2, 255], (size[0], 1)), size[1], axis=1)
+    picture = sample_row("c", np.zeros((*size, 3), dtype=np.uint8), [label], palette).images[1]
+    rows = np.minimum((np.arange(len(picture)) + 0.5) * size[0] / len(picture), size[0] - 1).astype(int)
+    for row, value in zip(picture.tolist(), label[rows, 0].tolist(), strict=True):
+        assert {tuple(color) for color in row} == ({palette[value]} if value < 3 else set(UNLABELED))

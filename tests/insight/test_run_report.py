@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from classaware.evaluation.comparison import compare
 from classaware.evaluation.record import EvaluationRecord
 from classaware.insight.centers import CenterAccumulator
 from classaware.insight.dependency_numbers import summarize_dependency
+from classaware.insight.figures import COMPARED, REFERENCE
 from classaware.insight.report import render_report
-from classaware.insight.report_blocks import Details, Facts, Number, Numbers, Section, Table
+from classaware.insight.report_blocks import Details, Facts, Figure, Number, Numbers, Section, Table, Text
 from classaware.insight.report_images import sample_row
 from classaware.insight.run_report import run_report
 from classaware.insight.runs import Findings, Run, read_curves
@@ -78,8 +80,12 @@ def test_two_runs_are_told_in_numbers_and_their_difference() -> None:
         assert list(row[1:4]) == [f"{100 * a:.2f}", f"{100 * b:.2f}", f"{100 * (b - a):+.2f}"]
     low, high = findings.comparisons["test"][0].image_interval or (math.nan, math.nan)
     assert table.rows[0][4] == f"{100 * low:+.2f} to {100 * high:+.2f}"
-    tiles = summary.blocks[0]
+    what, tiles, *_ = summary.blocks
+    assert isinstance(what, Text)
+    assert "car minus base" in what.text
     assert isinstance(tiles, Numbers)
+    assert "lower is better" in tiles.entries[-1].label
+    assert "lower is better" not in tiles.entries[0].label
     first = tiles.entries[0]
     assert isinstance(first, Number)
     assert first.value == table.rows[0][3]
@@ -178,7 +184,7 @@ def test_classes_that_are_nowhere_are_a_dash() -> None:
 
 def test_everything_for_json_has_no_nan() -> None:
     runs = [make_run(name, 0, confusions=fake_confusions(seed, absent=[1, 2])) for seed, name in enumerate("ab")]
-    found = make_findings(*runs).to_dict()
+    found = make_findings(*runs).to_dict(Path())
     assert (found["format"], found["version"]) == ("classaware-report", 1)
     assert found["runs"][0]["splits"]["test"]["mean_iou_of_things"] is None
     assert found["runs"][1]["splits"]["test"]["mean_iou"] == runs[1].records["test"].mean_iou
@@ -188,6 +194,51 @@ def test_everything_for_json_has_no_nan() -> None:
         return [part] if inner is None else [value for entry in inner for value in values(entry)]
 
     assert not [value for value in values(found) if isinstance(value, float) and not math.isfinite(value)]
+
+
+def test_paths_start_at_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    record = replace(fake_record(1), path=Path("../run/mine.json"))
+    run = Run("a", record.checkpoint, record.training, {"test": record})
+    found = make_findings(run).to_dict(tmp_path / "reports" / "one")
+    assert found["runs"][0]["splits"]["test"]["evaluation"] == "../../run/mine.json"
+
+
+def test_dependency_is_said_in_percent_and_of_which_images() -> None:
+    findings = make_findings(make_run("base", 1), make_run("car", 2))
+    section = sections(findings)["Class dependency"]
+    assert isinstance(section.blocks[0], Text)
+    assert section.blocks[0].text.endswith("all images: 12 of test.")
+    assert findings.dependency is not None
+    means = next(table for table in tables(section) if table.caption.startswith("Mean dependency"))
+    for form, (row, other) in zip(
+        ("paper", "unit", "cosine"), zip(means.rows[::2], means.rows[1::2], strict=True), strict=True
+    ):
+        part = findings.dependency.forms[form]
+        scale, digits = (1, 3) if form == "cosine" else (100, 2)
+        assert row[0].endswith(", %") == (form != "cosine")
+        assert [row[2], other[2]] == [f"{scale * part.means[name].value:.{digits}f}" for name in ("base", "car")]
+        assert other[4] == f"{scale * part.differences['car'].value:+.{digits}f}"
+
+
+def test_a_folder_goes_by_its_name_everywhere() -> None:
+    data = {"name": "FolderDataset", "dataset": {"init_args": {"root": "data/msrc21"}}, "split": "test"}
+    record = fake_record(1)
+    record = replace(record, data=record.data | data)
+    run = Run("a", record.checkpoint, record.training, {"test": record})
+    text = render_report(run_report(make_findings(run), "T"))
+    assert "FolderDataset" not in text
+    assert "msrc21: 4 classes" in text
+
+
+def test_runs_without_a_log_leave_the_colors_to_the_others() -> None:
+    runs = [make_run(name, seed) for seed, name in enumerate("ab", start=1)]
+    runs[0] = replace(runs[0], curves={})
+    (figure,) = sections(make_findings(*runs))["Training"].blocks
+    assert isinstance(figure, Figure)
+    assert COMPARED.lower() in figure.data.decode()
+    assert REFERENCE.lower() not in figure.data.decode()
 
 
 def test_curves_of_a_log(tmp_path: Path) -> None:

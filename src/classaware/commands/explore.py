@@ -16,7 +16,6 @@ from classaware.errors import InputError
 from classaware.files import check_writable, write_atomically
 from classaware.insight.dependency_summary import values_note
 from classaware.insight.explorer import Fidelity, build_explorer, choose_samples, named_samples
-from classaware.insight.report_dependency import main_form
 
 _COUNT = 20
 
@@ -54,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
     maps, note = None, ""
     if config.dependency:
         summary = measure(opened, config.split)
-        form = main_form(summary)
+        form = summary.comparable_form
         maps, note = summary.forms[form].maps, values_note(form)
     with progress_bar("exploring") as progress:
         limit = round(config.megabytes * 10**6)

@@ -1,19 +1,20 @@
 """The images of a run report: which, their pictures, and the explorer."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from classaware.commands.data.output import progress_bar
 from classaware.data import Sample, SegmentationDataset
+from classaware.errors import InputError
 from classaware.evaluation.comparable import aligned_counts
 from classaware.evaluation.formatting import points
 from classaware.insight.dependency_summary import DependencySummary, values_note
 from classaware.insight.explorer.build import build_explorer
 from classaware.insight.explorer.selection import choose_samples
 from classaware.insight.report_blocks import SampleRow
-from classaware.insight.report_dependency import main_form
 from classaware.insight.report_images import choose_images, image_scores, sample_row
 from classaware.insight.runs import Run
 from classaware.insight.subject import Subject
@@ -65,8 +66,22 @@ def explore_shown(
         others = choose_samples(dataset, split, max(1, _EXPLORED // len(chosen)))
         every = list(dict.fromkeys([*own, *others]))[: max(len(own), _EXPLORED // len(chosen))]
         samples += every if len(chosen) == 1 else [s._replace(name=f"{split}/{s.name}") for s in every]
-    form = main_form(dependency)
+    form = dependency.comparable_form
     with progress_bar("exploring") as progress:
         maps, note = dependency.forms[form].maps, values_note(form)
         title = ", ".join(chosen)
         return build_explorer(subjects, dataset, title, samples, maps, progress=progress, dependency_note=note).page
+
+
+def forget_explorer(report: Path, explorer: Path) -> None:
+    """Remove the explorer that an earlier report shows: beside a new one it would be of other networks or images.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    try:
+        # Unless that report leads to it, it is something else of this name.
+        if report.is_file() and f'href="{explorer.name}"'.encode() in report.read_bytes():
+            explorer.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot remove {explorer} of an earlier report ({error.strerror}): remove it.") from error

@@ -13,7 +13,7 @@ from classaware.commands.evaluate import Evaluation
 from classaware.commands.evaluations import file_names, stored_or_new
 from classaware.commands.inference import build_inference
 from classaware.commands.networks import Named, name_networks, open_networks
-from classaware.commands.run_images import choose_shown, explore_shown, paint_shown
+from classaware.commands.run_images import choose_shown, explore_shown, forget_explorer, paint_shown
 from classaware.data import SegmentationDataset
 from classaware.data.pairs import count_pairs
 from classaware.evaluation.combinations import read_combinations
@@ -100,6 +100,8 @@ def write_run_report(
     chosen = {split: choose_shown(runs, dataset, split, options.images) for split in options.splits}
     if options.explorer:
         write_atomically(output / EXPLORER, explore_shown(subjects, dataset, chosen, dependency))
+    else:
+        forget_explorer(output / REPORT, output / EXPLORER)
     findings = Findings(
         runs=runs,
         splits=options.splits,
@@ -113,7 +115,7 @@ def write_run_report(
     )
     title = options.title or _title(names, runs[0].records[options.splits[0]])
     write_report(output / REPORT, run_report(findings, title, options.intro))
-    write_json(output / NUMBERS, findings.to_dict())
+    write_json(output / NUMBERS, findings.to_dict(output))
     return findings
 
 
@@ -133,8 +135,9 @@ def _evaluate(
     folder: Path,
 ) -> list[Run]:
     runs, files = [], file_names([subject.name for subject in subjects], options.splits)
-    for checkpoint, named, subject in zip(checkpoints, networks, subjects, strict=True):
-        curves = read_curves(checkpoint.parent / "logs" / "metrics.csv")
+    # All logs first: a damaged one is not to be found only after the evaluations of other runs.
+    logs = [read_curves(checkpoint.parent / "logs" / "metrics.csv") for checkpoint in checkpoints]
+    for checkpoint, named, subject, curves in zip(checkpoints, networks, subjects, logs, strict=True):
         records = {}
         for split in options.splits:
             evaluation = Evaluation(named, *data, split, subject.inference, subject.device)

@@ -96,8 +96,8 @@ class SegmentationDataset:
         """Raise ``InputError`` with the names of the splits if this is none of them."""
         if split not in self.splits:
             raise InputError(
-                f"split {split!r} does not exist; choose one of {', '.join(self.splits)} (data.train_split and "
-                "data.val_split of fit, --split of evaluate)."
+                f"split {split!r} does not exist; choose one of {', '.join(self.splits)} (--split or --splits; "
+                "data.train_split and data.val_split of fit)."
             )
 
 

@@ -1,7 +1,7 @@
 """Scores by the familiarity of combinations in sentences, and as Markdown."""
 
 from classaware.evaluation.combinations_tables import long_tables
-from classaware.evaluation.formatting import escaped, interval_text, markdown_table, signed, t_test_sentence
+from classaware.evaluation.formatting import escaped, interval_text, markdown_table, points, signed, t_test_sentence
 from classaware.evaluation.rare_combinations import RareCombinations
 from classaware.evaluation.side_by_side import ENOUGH, Estimate, Measure
 
@@ -17,6 +17,9 @@ _CAUTION = (
     "Images and regions of the groups differ in more than their company: other classes, sizes, difficulty. The matched "
     "gap is over the same classes; what company alone does, the counterfactual test says."
 )
+
+
+_LEAST = 0.05  # mIoU
 
 
 def sentences(result: RareCombinations) -> list[str]:
@@ -39,6 +42,12 @@ def sentences(result: RareCombinations) -> list[str]:
         f"Matched gap of regions, mIoU in familiar company minus mIoU in rare or never seen company, over the "
         f"{len(gap.classes)} classes that have both: {_stated(result, gap.gap)}."
     )
+    lines += [
+        f"{side.name} hardly finds these classes even in familiar company (mIoU {points(estimate.value)} %): its gap "
+        "says nothing, for what is never found cannot be lost."
+        for side, estimate in ((result.ours, gap.familiar.ours), (result.theirs, gap.familiar.theirs))
+        if side is not None and estimate is not None and estimate.value is not None and estimate.value < _LEAST
+    ]
     lines.append(f"The same, each class weighted by its unfamiliar regions: {_stated(result, gap.weighted_gap)}.")
     if gap.gap.test is not None:
         lines.append(f"The matched gaps' difference. {t_test_sentence(gap.gap.test)}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from classaware.evaluation.side_by_side import ENOUGH
 from classaware.evaluation.statistics import (
     Floats,
     Interval,
@@ -70,11 +71,11 @@ class Effect:
         recall: mean share of its core that is recognized.
         flips: mean share of its core that is predicted otherwise than at home, where it is 0.
         sensitivity: context sensitivity, IoU in the familiar minus IoU in the unfamiliar place.
-        interval: 95 % bootstrap interval of it over images; None for one image.
+        interval: 95 % bootstrap interval of it over images; None for less than five images.
         moving_objects: number of objects whose place at home would do as their familiar one.
         moving: of these, IoU at home minus IoU in the familiar place: what edge and new place do by themselves; None
             without any.
-        moving_interval: 95 % bootstrap interval of it over images; None for one image.
+        moving_interval: 95 % bootstrap interval of it over images; None for less than five images.
     """
 
     objects: int
@@ -121,7 +122,7 @@ class Contrast:
         difference: of the two.
         difference_sd: of the pairs' differences; None without two pairs.
         test: t-test over the networks, paired by seed where the sides have the same seeds.
-        image_interval: 95 % bootstrap interval over images for these very networks; None for one image.
+        image_interval: 95 % bootstrap interval over images for these very networks; None for less than five images.
         run_and_image_interval: the same with the networks drawn anew as well; None unless both sides have two.
     """
 
@@ -136,9 +137,9 @@ class Contrast:
 
 
 def resampled_means(values_Gn: Floats, source_n: NDArray[np.int64], resamples: int) -> Floats | None:
-    """Mean over objects in resamples of the images that they come from, (G, S); None for one image."""
+    """Mean over objects in resamples of the images that they come from, (G, S); None for less than five images."""
     sources, image_n = np.unique(source_n, return_inverse=True)
-    if len(sources) < 2:
+    if len(sources) < ENOUGH:
         return None
     sums = np.stack([np.bincount(image_n, weights=values, minlength=len(sources)) for values in values_Gn])
     counts = np.bincount(image_n).astype(np.float64)

@@ -29,7 +29,7 @@ class ClassEffects:
         name: of the class.
         effects: on every side, or every network where there are no sides.
         difference: of the sides' sensitivities; None without sides.
-        interval: 95 % bootstrap interval of it over images; None for one image.
+        interval: 95 % bootstrap interval of it over images; None for less than five images.
     """
 
     name: str

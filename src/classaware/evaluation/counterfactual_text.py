@@ -31,9 +31,18 @@ _INTERVALS = (
 )
 
 
+_LEAST = 0.05  # IoU
+
+
 def sentences(result: Counterfactual) -> list[str]:
     """The result, and in one sentence each what the numbers mean and cover."""
     lines = [_sensitivity(group) for group in result.groups]
+    lines += [
+        f"{group.name} hardly finds the objects even in familiar contexts (IoU {points(group.effect.iou.familiar)} %): "
+        "its sensitivity says nothing, for what is never found cannot be lost."
+        for group in result.groups
+        if group.effect.iou.familiar < _LEAST
+    ]
     if result.contrasts and result.sides is not None:
         first, (ours, theirs) = result.contrasts[0], result.sides
         pairing = "paired by their seeds" if result.paired_by else "not paired: the sides have not the same seeds"

@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classaware.errors import InputError
-from classaware.insight.figures import canvas, frozen, short_name
+from classaware.insight.figures import COMPARED, REFERENCE, canvas, frozen, short_name
 
-_BETTER, _WORSE, _UNSURE = "#0072B2", "#D55E00", "#8c8c8c"
-_SIDES = ("#0072B2", "#000000")
+_SIDES = (COMPARED, REFERENCE)
+_UNSURE = "#8c8c8c"
 _LONGEST = 60  # classes in one column
 
 _MEAN_ROW = -1.7  # above the first class
 _CAPTION = (
     "95 % interval over images for these networks (seeds not included)\n"
-    "colored: this interval leaves zero out; gray: it does not, or there is none"
+    "in the color of what scores more: this interval leaves zero out; gray: it does not, or there is none"
 )
 
 Interval = tuple[float, float]
@@ -29,12 +29,13 @@ def comparison_figure(
 ) -> Figure:
     """Draw classes sorted by their difference, in as many columns as are needed, over the runs' mIoU.
 
-    The difference of the means stands above the first column. Colored is what has an interval that leaves zero out.
+    The difference of the means stands above the first column. What has an interval that leaves
+    zero out has the color of the side that scores more.
 
     Args:
         differences: (class, difference, 95 % interval or None), fractions; classes that have no difference are left
             out by the caller.
-        sides: name -> mIoU of its runs, fractions; two of them.
+        sides: name -> mIoU of its runs, fractions; two of them, the second what the first is compared with.
         mean_interval: of the difference of the means.
 
     Raises:
@@ -88,7 +89,7 @@ def _draw_runs(axis: Axes, sides: Mapping[str, Sequence[float]]) -> None:
 def _draw_differences(axis: Axes, places: Sequence[Place]) -> None:
     for row, (_, difference, interval) in places:
         sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
-        color = (_BETTER if difference > 0 else _WORSE) if sure else _UNSURE
+        color = _SIDES[0 if difference > 0 else 1] if sure else _UNSURE
         if interval is not None:
             axis.plot([100 * interval[0], 100 * interval[1]], [row, row], color=color, lw=1.3, solid_capstyle="butt")
         axis.plot([100 * difference], [row], "o", color=color, ms=3.6, mew=0)

@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 from classaware.evaluation.context_effects import Group
 from classaware.evaluation.counterfactual import Counterfactual
 from classaware.evaluation.statistics import Interval
-from classaware.insight.figures import canvas, frozen, short_name
+from classaware.insight.figures import COMPARED, REFERENCE, canvas, frozen, run_color, short_name
 
-_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _PLACES = (
     ("home", "s", "at home"),
     ("familiar", "o", "in a familiar context"),
@@ -21,7 +20,8 @@ Point = tuple[float, Interval | None]
 
 
 def counterfactual_figure(result: Counterfactual) -> Figure:
-    """Draw both panels; sides (or networks, where there are no sides) have one color each.
+    """Draw both panels; sides (or networks, where there are no sides) have one color each, theirs that of the first run
+    in other figures.
 
     Args:
         result: with one class at least.
@@ -32,11 +32,12 @@ def counterfactual_figure(result: Counterfactual) -> Figure:
     rows = [[(effect.sensitivity, effect.interval) for effect in row.effects] for row in order]
     names.insert(0, f"all ({groups[0].effect.objects})")
     rows.insert(0, [(group.effect.sensitivity, group.effect.interval) for group in groups])
+    colors = [run_color(i) for i in range(len(groups))] if result.sides is None else [COMPARED, REFERENCE]
     heights = (0.34 * len(groups) + 0.7, (0.16 + 0.13 * len(groups)) * len(rows) + 0.6)
     figure = canvas(width=7.0, height=sum(heights) + 1.4)
     above, below = figure.subplots(2, 1, height_ratios=heights)
-    _draw_places(above, groups)
-    _draw_sensitivity(below, names, rows)
+    _draw_places(above, groups, colors)
+    _draw_sensitivity(below, names, rows, colors)
     label = figure.supxlabel(
         "IoU in a familiar minus IoU in an unfamiliar context, points; 0: the context does not matter\n"
         "95 % interval over images for these networks (seeds not included); in brackets: objects",
@@ -46,10 +47,10 @@ def counterfactual_figure(result: Counterfactual) -> Figure:
     return frozen(figure)
 
 
-def _draw_places(axis: Axes, groups: Sequence[Group]) -> None:
+def _draw_places(axis: Axes, groups: Sequence[Group], colors: Sequence[str]) -> None:
     for row, group in enumerate(groups):
         values = [100 * getattr(group.effect.iou, kind) for kind, _, _ in _PLACES]
-        color = _COLORS[row % len(_COLORS)]
+        color = colors[row]
         axis.plot([min(values), max(values)], [row, row], color=color, lw=1, alpha=0.5, zorder=1)
         for value, (_, marker, _) in zip(values, _PLACES, strict=True):
             axis.plot([value], [row], marker, color=color, ms=7, mew=0)
@@ -64,13 +65,13 @@ def _draw_places(axis: Axes, groups: Sequence[Group]) -> None:
     _dress(axis)
 
 
-def _draw_sensitivity(axis: Axes, names: Sequence[str], rows: Sequence[Sequence[Point]]) -> None:
+def _draw_sensitivity(axis: Axes, names: Sequence[str], rows: Sequence[Sequence[Point]], colors: Sequence[str]) -> None:
     count = len(rows[0])
     step = 0.7 / max(count, 2)
     for row, points in enumerate(rows):
         for place, (value, interval) in enumerate(points):
             at = row + (place - (count - 1) / 2) * step
-            color = _COLORS[place % len(_COLORS)]
+            color = colors[place]
             if interval is not None:
                 ends = [100 * end for end in interval]
                 axis.plot(ends, [at, at], color=color, lw=1.4, solid_capstyle="butt")

@@ -103,6 +103,12 @@ class DependencySummary:
         """Of the networks."""
         return list(self.channels)
 
+    @property
+    def comparable_form(self) -> Form:
+        """The form in which these networks may be compared."""
+        # Between different numbers of channels only cosines mean the same.
+        return "unit" if len(set(self.channels.values())) == 1 else "cosine"
+
     def present_maps(self, form: Form) -> dict[str, Floats]:
         """The maps without the classes that are absent."""
         return {name: self.without_absent(square) for name, square in self.forms[form].maps.items()}

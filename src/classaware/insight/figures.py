@@ -13,6 +13,11 @@ from matplotlib.figure import Figure
 
 ABSENT = "#d9d9d9"
 
+# Okabe and Ito's colors, which remain apart for color-blind readers: one a run, in the order of the runs. The first is
+# what the others are compared with.
+RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+REFERENCE, COMPARED = RUN_COLORS[:2]
+
 
 def figure_to_svg(figure: Figure) -> bytes:
     """Return the figure as SVG; letters are drawn as paths, so it looks the same everywhere."""
@@ -45,6 +50,11 @@ def frozen(figure: Figure) -> Figure:
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
+
+
+def run_color(index: int) -> str:
+    """Of run ``index``, the same in all figures of a report."""
+    return RUN_COLORS[index % len(RUN_COLORS)]
 
 
 def short_name(name: str) -> str:

@@ -81,9 +81,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Legend:
-    """Class name and its (red, green, blue), 0..255."""
+    """Class name and its (red, green, blue), 0..255; ``striped``: what is painted in stripes of two colors."""
 
     entries: Sequence[tuple[str, Sequence[int]]]
+    striped: Sequence[tuple[str, Sequence[Sequence[int]]]] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _FORMS: dict[Form, str] = {
     "cosine": "cosine of centers",
 }
 _SHOWN = 5  # pairs up and down
-_SMALL = 5e-4  # below it three decimals say nothing
+_SMALL = 5e-4  # below it three decimals, or two of percent, say nothing
 
 
 def dependency_blocks(findings: Findings) -> Sequence[Block]:
@@ -23,8 +23,11 @@ def dependency_blocks(findings: Findings) -> Sequence[Block]:
     summary = findings.dependency
     if summary is None:
         return []
-    form = main_form(summary)
-    blocks: list[Block] = [dependency_exhibit(summary.present_maps(form), summary.present_names, form)]
+    form = summary.comparable_form
+    blocks: list[Block] = [
+        Text(_images(findings)),
+        dependency_exhibit(summary.present_maps(form), summary.present_names, form),
+    ]
     remark = "; ".join(f"{title}: {COMPARABLE[form]}" for form, title in _FORMS.items())
     blocks += [_means(summary), Text(f"{remark}.", quiet=True)]
     changed = [block for name in summary.names[1:] for block in _changes(summary, name, form)]
@@ -37,20 +40,27 @@ def dependency_blocks(findings: Findings) -> Sequence[Block]:
     return blocks
 
 
-def main_form(summary: DependencySummary) -> Form:
-    """The form in which the networks may be compared."""
-    # Between different numbers of channels only cosines mean the same.
-    return "unit" if len(set(summary.channels.values())) == 1 else "cosine"
+def _images(findings: Findings) -> str:
+    records = findings.runs[0].records
+    images = [f"{len(records[split].names):,} of {split}" for split in findings.splits]
+    together = " together" if len(images) > 1 else ""
+    return f"Of the centers of the classes in all images: {' and '.join(images)}{together}."
+
+
+def _title(form: Form) -> str:
+    return _FORMS[form] if form == "cosine" else f"{_FORMS[form]}, %"
 
 
 def _means(summary: DependencySummary) -> Table:
     several = len(summary.names) > 1
     rows = []
-    for form, title in _FORMS.items():
+    for form in _FORMS:
         for name in summary.names:
             estimate = summary.forms[form].means[name]
             change = summary.forms[form].differences.get(name)
-            rows.append([title, name, *_cells(estimate), *(_change_cells(change) if several else ())])
+            rows.append(
+                [_title(form), name, *_cells(estimate, form), *(_change_cells(change, form) if several else ())]
+            )
     header = ["form", "run", "mean", "95 % over images"]
     header += ["against the first", "95 % of that"] if several else []
     return Table("Mean dependency of a class on all others", header, rows)
@@ -60,40 +70,49 @@ def _changes(summary: DependencySummary, name: str, form: Form) -> list[Block]:
     found = summary.forms[form]
     changes: list[Change] = [*found.up[name][:_SHOWN], *reversed(found.down[name][:_SHOWN])]
     rows = [
-        [_pair(summary, change), _number(change.first), _number(change.other), _signed(change.difference)]
+        [
+            _pair(summary, change),
+            *(_number(value, form) for value in (change.first, change.other)),
+            _signed(change.difference, form),
+        ]
         for change in changes
     ]
-    title = f"From {summary.names[0]} to {name}, {_FORMS[form]}"
+    title = f"From {summary.names[0]} to {name}, {_title(form)}"
     return [Table(title, ["dependency of", summary.names[0], name, "difference"], rows)] if rows else []
 
 
 def _strongest(summary: DependencySummary, form: Form) -> Table:
     (name,) = summary.names
-    rows = [[_pair(summary, pair), _number(pair.value)] for pair in summary.forms[form].strongest[name]]
-    return Table(f"Strongest, {_FORMS[form]}", ["dependency of", name], rows)
+    rows = [[_pair(summary, pair), _number(pair.value, form)] for pair in summary.forms[form].strongest[name]]
+    return Table(f"Strongest, {_title(form)}", ["dependency of", name], rows)
 
 
 def _pair(summary: DependencySummary, pair: Dependency | Change) -> str:
     return f"{summary.class_names[pair.of]} on {summary.class_names[pair.on]}"
 
 
-def _cells(estimate: Estimate) -> list[str]:
+def _cells(estimate: Estimate, form: Form) -> list[str]:
     interval = estimate.interval
-    return [_number(estimate.value), "–" if interval is None else " to ".join(map(_number, interval))]
+    reach = "–" if interval is None else " to ".join(_number(end, form) for end in interval)
+    return [_number(estimate.value, form), reach]
 
 
-def _change_cells(estimate: Estimate | None) -> list[str]:
+def _change_cells(estimate: Estimate | None, form: Form) -> list[str]:
     if estimate is None:
         return ["–", "–"]
-    interval = "–" if estimate.interval is None else " to ".join(map(_signed, estimate.interval))
-    return [_signed(estimate.value), interval]
+    interval = estimate.interval
+    reach = "–" if interval is None else " to ".join(_signed(end, form) for end in interval)
+    return [_signed(estimate.value, form), reach]
 
 
-def _signed(value: float) -> str:
-    return f"+{_number(value)}" if value > 0 else _number(value)
+def _signed(value: float, form: Form) -> str:
+    return f"+{_number(value, form)}" if value > 0 else _number(value, form)
 
 
-def _number(value: float) -> str:
+def _number(value: float, form: Form) -> str:
+    """Fractions as percent without its sign, cosines as they are: as the command line prints them."""
     if math.isnan(value):
         return "–"
-    return f"{value:.3f}" if value == 0 or abs(value) >= _SMALL else f"{value:.1e}"
+    if value != 0 and abs(value) < (_SMALL if form == "cosine" else _SMALL / 10):
+        return f"{value if form == 'cosine' else 100 * value:.1e}"
+    return f"{value:.3f}" if form == "cosine" else f"{100 * value:.2f}"

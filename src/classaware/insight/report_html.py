@@ -129,12 +129,19 @@ def _sample(row: SampleRow, columns: Sequence[str]) -> str:
 
 
 def _legend(legend: Legend) -> str:
-    items = ""
-    for name, color in legend.entries:
-        red, green, blue = (int(value) for value in color)
-        swatch = f'<span class="swatch" style="background:rgb({red},{green},{blue})"></span>'
-        items += f"<li>{swatch}{escape(name)}</li>\n"
+    swatches = [(name, _rgb(color)) for name, color in legend.entries]
+    for name, (one, other) in legend.striped:
+        stripes = f"{_rgb(one)} 0 25%,{_rgb(other)} 0 50%"
+        swatches.append((name, f"repeating-linear-gradient(135deg,{stripes})"))
+    items = "".join(
+        f'<li><span class="swatch" style="background:{background}"></span>{escape(name)}</li>\n'
+        for name, background in swatches
+    )
     return f'<ul class="legend" aria-label="colors of the classes">\n{items}</ul>\n' if items else ""
+
+
+def _rgb(color: Sequence[int]) -> str:
+    return f"rgb({','.join(str(int(value)) for value in color)})"
 
 
 def _link(link: Link) -> str:

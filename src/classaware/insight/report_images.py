@@ -11,7 +11,10 @@ from classaware.evaluation.statistics import Floats, nan_mean
 from classaware.insight.images import colorize
 from classaware.insight.report_blocks import SampleRow
 
+UNLABELED = ((255, 255, 255), (150, 150, 150))  # stripes: a color alone might be that of a class
+
 _BOX = (480, 360)  # columns and rows into which a picture is fitted
+_STRIPE = 4  # width in pixels, along a row
 
 
 class Chosen(NamedTuple):
@@ -93,10 +96,19 @@ def sample_row(caption: str, image: ArrayLike, labels: Sequence[ArrayLike], pale
         caption: of the row.
         image: uint8 (H, W, 3).
         labels: (H, W) of an integer type, the ground truth first.
-        palette: (K, 3) of the classes; other values are black.
+        palette: (K, 3) of the classes; other values are striped.
     """
-    painted = [_fitted(colorize(label, palette), Image.Resampling.NEAREST) for label in labels]
+    painted = [_painted(np.asarray(label), palette) for label in labels]
     return SampleRow(caption, [_fitted(np.asarray(image), Image.Resampling.BOX), *painted])
+
+
+def _painted(label: NDArray[np.integer], palette: ArrayLike) -> NDArray[np.uint8]:
+    picture = _fitted(colorize(label, palette), Image.Resampling.NEAREST)
+    labeled = (label >= 0) & (label < len(np.asarray(palette)))
+    empty_HW = _fitted(np.repeat(~labeled[..., None], 3, axis=2).astype(np.uint8), Image.Resampling.NEAREST)[..., 0] > 0
+    rows, columns = np.nonzero(empty_HW)
+    picture[rows, columns] = np.asarray(UNLABELED, dtype=np.uint8)[(rows + columns) // _STRIPE % 2]
+    return picture
 
 
 def _fitted(picture: NDArray[np.uint8], method: Image.Resampling) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ def data_name(record: EvaluationRecord) -> str:
     """Of the data set; of a folder that is nothing else, its own."""
     name = str(record.data.get("name"))
     root = _root(record)
-    return Path(root).name if name == FolderDataset.__name__ and root else name
+    return Path(root).absolute().name if name == FolderDataset.__name__ and root else name
 
 
 def _root(record: EvaluationRecord) -> str | None:

@@ -7,7 +7,7 @@ from classaware.evaluation.pair_effects import PairEffect
 from classaware.evaluation.rare_combinations import GroupScore, MatchedGap, RareCombinations
 from classaware.evaluation.side_by_side import ENOUGH, Estimate, Measure
 from classaware.insight.combinations_plot import combinations_figure
-from classaware.insight.figures import figure_to_svg
+from classaware.insight.figures import figure_to_svg, run_color
 from classaware.insight.report_blocks import Block, Details, Figure, Heading, Table, Text
 from classaware.insight.runs import Findings
 
@@ -63,7 +63,8 @@ def _split(split: str, rarity: Sequence[RareCombinations], names: Sequence[str])
     blocks: list[Block] = []
     gaps = [found.gap for found in rarity if found.gap is not None]
     blocks.append(_gaps(split, gaps, names) if gaps else Text(_NO_GAP))
-    figures = [_figure(found) for found in rarity]
+    compared = int(len(names) > 1)  # then the first is in every figure
+    figures = [_figure(found, run_color(number)) for number, found in enumerate(rarity, start=compared)]
     blocks += figures if len(figures) <= _OPEN else [Details(f"{len(figures)} figures, one a run", figures)]
     blocks.append(Details("By group", [_groups(split, rarity, names)]))
     pairs = _rarest(rarity[-1])
@@ -91,12 +92,12 @@ def _gaps(split: str, gaps: Sequence[MatchedGap], names: Sequence[str]) -> Table
     return Table(f"mIoU % of the same classes in familiar and in unfamiliar company, {split}", header, rows)
 
 
-def _figure(found: RareCombinations) -> Figure:
+def _figure(found: RareCombinations, color: str) -> Figure:
     names = found.ours.name if found.theirs is None else f"{found.ours.name} and {found.theirs.name}"
     return Figure(
         f"mIoU of {names} over the familiarity of what stands together, rare on the left.",
         f"mIoU of {names} over the familiarity of combinations.",
-        figure_to_svg(combinations_figure(found)),
+        figure_to_svg(combinations_figure(found, color)),
     )
 
 

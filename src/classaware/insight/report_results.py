@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from classaware.evaluation.comparison import Comparison
 from classaware.evaluation.description import describe
@@ -10,6 +11,7 @@ from classaware.evaluation.record import EvaluationRecord
 from classaware.insight.comparison_plot import comparison_figure
 from classaware.insight.figures import figure_to_svg
 from classaware.insight.report_blocks import Block, Details, Figure, Heading, Table, Text
+from classaware.insight.report_provenance import data_name
 from classaware.insight.runs import Findings
 
 _MANY = 30  # classes, from which on their table is folded away
@@ -21,7 +23,7 @@ def result_blocks(findings: Findings) -> Sequence[Block]:
     for split in findings.splits:
         records = [run.records[split] for run in findings.runs]
         comparisons = findings.comparisons.get(split, ())
-        blocks += [Heading(split), *(Text(line, quiet=True) for line in dict.fromkeys(map(describe, records)))]
+        blocks += [Heading(split), *(Text(line, quiet=True) for line in dict.fromkeys(map(_described, records)))]
         blocks += [Text(warning) for warning in dict.fromkeys(w for found in comparisons for w in found.warnings)]
         if len(comparisons) == 1:
             blocks += _figure(comparisons[0])
@@ -33,6 +35,10 @@ def result_blocks(findings: Findings) -> Sequence[Block]:
         folded = len(table.rows) > _MANY or len(comparisons) == 1
         blocks.append(Details(f"All {len(table.rows)} classes of {split} as a table", [table]) if folded else table)
     return blocks
+
+
+def _described(record: EvaluationRecord) -> str:
+    return describe(replace(record, data=record.data | {"name": data_name(record)}))
 
 
 def _figure(found: Comparison) -> list[Block]:

@@ -18,6 +18,8 @@ _SURE = (
     "('classaware compare' takes several)."
 )
 
+_LOWER = "(lower is better)"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -45,6 +47,8 @@ def summary_blocks(findings: Findings) -> Sequence[Block]:
     if len(findings.runs) <= 2:
         blocks.append(Numbers([_tile(row, findings.names) for row in rows if row.headline]))
     if len(findings.runs) == 2:
+        first, second = findings.names
+        blocks.insert(0, Text(f"Differences are {second} minus {first}; under each, both values.", quiet=True))
         header = ["", *findings.names, "difference", "95 % over images"]
         cells = [[row.label, *_values(row), _change(row), _reach(row)] for row in rows]
     else:
@@ -74,13 +78,14 @@ def summary_rows(findings: Findings) -> list[Row]:
             rows.append(Row(f"mIoU % of things, {split}", things, reach, headline=False))
         gaps, estimate = gap_of(findings.rarity.get(split, ()))
         if estimate is not None:
-            rows.append(Row(f"{GAP} %, {split}", gaps, estimate.interval))
+            rows.append(Row(f"{GAP} %, {split} {_LOWER}", gaps, estimate.interval))
     if findings.dependency is not None:
         cosine = findings.dependency.forms["cosine"]
         last = findings.names[-1]
         sure = (cosine.differences if len(findings.runs) > 1 else cosine.means)[last].interval
         values = [cosine.means[name].value for name in findings.names]
-        rows.append(Row("likeness of the classes' centers (mean cosine)", values, sure, percent=False))
+        what = f"likeness of the classes' centers (mean cosine), {' and '.join(findings.splits)} {_LOWER}"
+        rows.append(Row(what, values, sure, percent=False))
     return rows
 
 

@@ -1,6 +1,7 @@
 """What a report is about: training runs, and all that was found of them."""
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,25 +70,35 @@ class Findings:
         """Of the runs."""
         return [run.name for run in self.runs]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Every number, for JSON; differences are ours, a further run's, minus theirs, the first's."""
+    def to_dict(self, folder: Path) -> dict[str, Any]:
+        """Every number, for JSON; differences are ours, a further run's, minus theirs, the first's.
+
+        Args:
+            folder: of the report, from which the evaluations' paths start.
+        """
         return {
             "format": "classaware-report",
             "version": 1,
-            "runs": [self._run_dict(run) for run in self.runs],
+            "runs": [self._run_dict(run, folder) for run in self.runs],
             "comparisons": {split: [each.to_dict() for each in found] for split, found in self.comparisons.items()},
             "rare_combinations": {split: [each.to_dict() for each in found] for split, found in self.rarity.items()},
             "dependency": None if self.dependency is None else self.dependency.to_dict(),
         }
 
-    def _run_dict(self, run: Run) -> dict[str, Any]:
+    def _run_dict(self, run: Run, folder: Path) -> dict[str, Any]:
         result: dict[str, Any] = {"name": run.name, **run.provenance, "seed": run.training.get("seed"), "splits": {}}
         for split, record in run.records.items():
-            found = {"evaluation": str(record.path), **record.scores.to_dict()}
+            path = None if record.path is None else _path_from(folder, record.path)
+            found = {"evaluation": path, **record.scores.to_dict()}
             if self.things:
                 found["mean_iou_of_things"] = or_none(record.scores.mean_iou_over(self.things))
             result["splits"][split] = found
         return result
+
+
+def _path_from(folder: Path, path: Path) -> str:
+    # Links followed, for ".." leads elsewhere from behind one.
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def read_curves(path: Path) -> Curves:

@@ -36,10 +36,11 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--split", type=str, default="test", help="part of the data set")
     parser.add_argument(
         "--form",
-        type=Form,
-        default="paper",
+        type=Form | None,
+        default=None,
         help="what is drawn, and whose pairs are printed; paper: Eq. 4 as printed, unit: with features of unit scale, "
-        "cosine: of the centers. The files hold the numbers of all three.",
+        "cosine: of the centers; default: paper for one network, for several the form in which they may be compared. "
+        "The files hold the numbers of all three.",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for dependency.png, .svg, .csv and .json")
     return parser
@@ -55,15 +56,16 @@ def run(arguments: Sequence[str]) -> None:
     opened = open_subjects(parser, config)
     summary = measure(opened, config.split)
     sides = None if opened.sides is None else compare(opened, summary, opened.sides)
-    maps = summary.present_maps(config.form)
+    form: Form = config.form or ("paper" if len(summary.names) == 1 else summary.comparable_form)
+    maps = summary.present_maps(form)
     if sides is not None:
-        maps = {name: summary.without_absent(square) for name, square in sides.maps(config.form).items()}
-    write_figure(config.output, "dependency", dependency_figure(maps, summary.present_names, config.form))
+        maps = {name: summary.without_absent(square) for name, square in sides.maps(form).items()}
+    write_figure(config.output, "dependency", dependency_figure(maps, summary.present_names, form))
     write_atomically(config.output / "dependency.csv", dependency_csv(summary).encode())
     head = {"format": FORMAT, "version": VERSION, "split": config.split, "dataset": opened.arguments}
     compared = {"sides": None if sides is None else sides.to_dict()}
     write_json(config.output / "dependency.json", {**head, "sources": opened.sources, **summary.to_dict(), **compared})
-    print_parts(*parts(summary, sides, config.form))
+    print_parts(*parts(summary, sides, form))
     for path in paths:
         print(path)
 
