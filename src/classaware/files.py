@@ -49,8 +49,8 @@ def check_writable(path: Path) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` as indented JSON."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    """Write ``content`` as indented JSON, which knows no nan: ``ValueError`` for one."""
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def sha256(path: Path) -> str:

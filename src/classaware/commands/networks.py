@@ -211,7 +211,7 @@ def _import(text: str, module: str, attribute: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
         return found if isinstance(found, nn.Module) else found()
-    except Exception as error:  # whatever another's code raises
+    except (Exception, SystemExit) as error:  # whatever another's code raises
         raise InputError(f"network {text!r} cannot be made: {type(error).__name__}: {error}") from error
 
 

@@ -60,17 +60,17 @@ class PairCounts:
     def expected(self) -> NDArray[np.float64]:
         """float64 (K, K): images in which two classes would be together by chance.
 
-        In one image: n_row n_column / N, as if classes were independent. Touching: m_row m_column / M with m the number
-        of contacts of a class with others and M their sum, as if every contact had met any other class by chance;
-        classes of one image need not touch, so that independence would call every pair rare.
+        In one image: n_row n_column / N, as if classes were independent. Touching: w_row w_column with the one factor a
+        class for which every class has as many contacts with all others as were counted (not m_row m_column / M,
+        which lets a class meet itself: three classes that meet alike would have a lift of 1.5); classes of one image
+        need not touch, so that independence would call every pair rare.
         """
         counts = self.counts_KK.astype(np.float64)
         if self.together == "image":
-            single_K, total = np.diag(counts), float(self.images)
-        else:
-            single_K = counts.sum(axis=1) - np.diag(counts)
-            total = float(single_K.sum())
-        return np.outer(single_K, single_K) / max(total, 1.0)
+            single_K = np.diag(counts)
+            return np.outer(single_K, single_K) / max(float(self.images), 1.0)
+        eager_K = _eagerness(counts.sum(axis=1) - np.diag(counts))
+        return np.outer(eager_K, eager_K)
 
     def lift(self) -> NDArray[np.float64]:
         """Counts over `expected`, float64 (K, K): 1 is chance, nan where a class is never together with another."""
@@ -207,6 +207,22 @@ def _within(
     label, kept = label_HW[rows, columns], kept_HW[rows, columns]
     near = ndimage.maximum_filter((label == index) & kept, 2 * reach + 1, mode="constant")
     return np.bincount(label[near & kept], minlength=num_classes) > 0
+
+
+def _eagerness(contacts_K: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factors w >= 0 with w_a x (sum of the others' w) = contacts_a; nearest where there are none that do.
+
+    Quasi-independence (Y. Bishop, S. Fienberg and P. Holland, "Discrete Multivariate Analysis", 1975, chapter 5), by
+    iteration.
+    """
+    factors_K = contacts_K / math.sqrt(max(float(contacts_K.sum()), 1.0))
+    for _ in range(1000):
+        others_K = factors_K.sum() - factors_K
+        wanted_K = np.divide(contacts_K, others_K, out=np.zeros_like(contacts_K), where=others_K > 0)
+        if np.allclose(wanted_K, factors_K, rtol=1e-9, atol=0):
+            break
+        factors_K = np.sqrt(factors_K * wanted_K)
+    return factors_K
 
 
 def _divide(numerator: NDArray[np.float64], denominator: NDArray[Any]) -> NDArray[np.float64]:

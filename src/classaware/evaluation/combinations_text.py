@@ -39,8 +39,8 @@ def sentences(result: RareCombinations) -> list[str]:
         )
         return [*lines, _INTERVALS]
     lines.append(
-        f"Matched gap of regions, mIoU in familiar company minus mIoU in rare or never seen company, over the "
-        f"{len(gap.classes)} classes that have both: {_stated(result, gap.gap)}."
+        f"Matched gap of regions, mIoU in familiar company (lift of at least 1) minus mIoU in rare or never "
+        f"seen company, over the {len(gap.classes)} classes that have both: {_stated(result, gap.gap)}."
     )
     lines += [
         f"{side.name} hardly finds these classes even in familiar company (mIoU {points(estimate.value)} %): its gap "

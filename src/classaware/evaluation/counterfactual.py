@@ -112,9 +112,10 @@ def counterfactual(
         familiarity: of pairs of classes that touch in training.
         against: networks to compare them to, on the same composites; their names are others.
         seeds: of the trainings, by name; sides with the same seeds are paired by them.
+        names: of the sides; None: what their networks' names begin with.
         draw: which objects, and how many.
         resamples: of the bootstrap over the images that objects come from.
-        progress: is told (done, all) after every object.
+        progress: is told (done, all) after every mask, then after every object.
 
     Raises:
         InputError: as `plan_moves`; no network; one name twice; or a prediction that is not of its image's size.
@@ -122,7 +123,7 @@ def counterfactual(
     theirs = against or {}
     if not predictors or set(predictors) & set(theirs):
         raise InputError("the networks of both sides need names, all different: give at least one network.")
-    plan = plan_moves(dataset, split, familiarity, draw)
+    plan = plan_moves(dataset, split, familiarity, draw, progress=progress)
     measured = measure_moves({**predictors, **theirs}, dataset, plan, progress)
     known = seeds or {}
     sides = [[(name, known.get(name)) for name in side] for side in (predictors, theirs) if side]

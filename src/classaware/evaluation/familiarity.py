@@ -31,8 +31,13 @@ class Familiarity:
     rare: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rare <= 1:
-            raise InputError(f"rare={self.rare}: must be from 0 to 1, where 1 is as often as by chance.")
+        self.check(self.rare)
+
+    @staticmethod
+    def check(rare: float) -> None:
+        """Raise ``InputError`` for a value that cannot be used."""
+        if not 0 <= rare <= 1:
+            raise InputError(f"rare={rare}: must be from 0 to 1, where 1 is as often as by chance.")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -57,6 +62,17 @@ class Familiarity:
         category = np.where(seen, np.where(rare, RARE, FAMILIAR), NEVER).astype(np.int8)
         np.fill_diagonal(category, -1)
         return category
+
+    @cached_property
+    def often_KK(self) -> NDArray[np.bool_]:
+        """bool (K, K), symmetric: together in training at least as often as by chance (lift 1); False on the diagonal.
+
+        What is compared with the unfamiliar: a lift a little above ``rare`` is as much chance as one a little below.
+        """
+        with np.errstate(invalid="ignore"):
+            often: NDArray[np.bool_] = self.pairs.lift() >= 1
+        np.fill_diagonal(often, False)
+        return often
 
     @cached_property
     def score_KK(self) -> NDArray[np.float64]:

@@ -22,12 +22,14 @@ class Units(NamedTuple):
         region_groups_nK: int8, the same of each region by its pairs; -1 where the image does not hold the class.
         image_scores_n: float64, lowest score of the image's pairs; nan without a pair.
         region_scores_nK: float64, lowest score of the region's pairs; nan without a pair.
+        region_often_nK: bool, all of the region's pairs, at least one, are as frequent in training as by chance.
     """
 
     image_groups_n: NDArray[np.int8]
     region_groups_nK: NDArray[np.int8]
     image_scores_n: NDArray[np.float64]
     region_scores_nK: NDArray[np.float64]
+    region_often_nK: NDArray[np.bool_]
 
 
 def units(combinations: Combinations, familiarity: Familiarity) -> Units:
@@ -39,17 +41,21 @@ def units(combinations: Combinations, familiarity: Familiarity) -> Units:
     _check_same(combinations, familiarity)
     image, one, other = combinations.pairs_m3.T
     category, score = familiarity.category_KK[one, other], familiarity.score_KK[one, other]
+    seldom = ~familiarity.often_KK[one, other]
     present_nK = combinations.present_nK
     worst = np.full(present_nK.shape, -1, dtype=np.int8)
     lowest = np.full(present_nK.shape, np.inf)
+    any_seldom = np.zeros(present_nK.shape, dtype=bool)
     for index in (one, other):
         np.maximum.at(worst, (image, index), category)
         np.minimum.at(lowest, (image, index), score)
+        np.logical_or.at(any_seldom, (image, index), seldom)
     return Units(
         _or_alone(worst.max(axis=1, initial=-1), np.any(present_nK, axis=1)),
         _or_alone(worst, present_nK),
         _or_nan(lowest.min(axis=1, initial=np.inf)),
         _or_nan(lowest),
+        (worst >= 0) & ~any_seldom,
     )
 
 

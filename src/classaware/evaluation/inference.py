@@ -200,13 +200,24 @@ def _logits(network: Callable[[Tensor], Any], images: Tensor) -> Tensor:
             f"The network returned logits of shape {tuple(logits.shape)} for images of shape {tuple(images.shape)}. "
             "They must be (images, classes, height, width)."
         )
+    return checked_logits(logits)
+
+
+def checked_logits(logits: Tensor) -> Tensor:
+    """Logits as they are, but for -inf (a class that is masked out), which becomes the lowest finite number.
+
+    Raises:
+        InputError: nan or +inf among them.
+    """
+    if bool(logits.isfinite().all()):
+        return logits
     # The largest of nan is some class, and the scores would look like scores.
-    if bool(logits.isnan().any()):
+    if bool((logits.isnan() | logits.isposinf()).any()):
         raise InputError(
-            "The network returned logits that are no numbers (nan): its training diverged, or half precision is too "
-            "narrow for it. Use an earlier checkpoint, or full precision."
+            "The network returned logits that are no numbers (nan or infinite): its training diverged, or half "
+            "precision is too narrow for it. Use an earlier checkpoint, or full precision."
         )
-    return logits
+    return logits.clamp(min=torch.finfo(logits.dtype).min)  # between two pixels -inf would become nan
 
 
 def _pair(name: str, size: Sequence[int] | None) -> tuple[int, int] | None:

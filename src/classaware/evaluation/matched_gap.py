@@ -1,4 +1,8 @@
-"""What unfamiliar company costs: the same classes beside what training showed with them, and beside what it did not."""
+"""What unfamiliar company costs: the same classes beside what training showed with them, and beside what it did not.
+
+Familiar is here what is together in training at least as often as by chance, unfamiliar what is rare or was never seen;
+regions between the two are left out, for which side they are on is decided by the noise of the training labels.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +65,7 @@ def matched_gap(scores: SideBySide, by: Units, class_names: Sequence[str]) -> Ma
         class_names: K names.
     """
     groups = by.region_groups_nK
-    familiar, unfamiliar = groups == FAMILIAR, (groups > FAMILIAR) & (groups < ALONE)
+    familiar, unfamiliar = (groups == FAMILIAR) & by.region_often_nK, (groups > FAMILIAR) & (groups < ALONE)
     both = familiar.any(axis=0) & unfamiliar.any(axis=0)
     if not both.any():
         return None

@@ -69,10 +69,8 @@ def place_kinds(familiarity: Familiarity) -> NDArray[np.int8]:
     1: familiar, where the two touch at least as often in training as by chance. -1: unfamiliar, rare or never there.
     0: neither, in between, and the class itself.
     """
-    with np.errstate(invalid="ignore"):
-        often = familiarity.pairs.lift() >= 1
-    category = familiarity.category_KK
-    return np.where(category > FAMILIAR, -1, np.where((category == FAMILIAR) & often, 1, 0)).astype(np.int8)
+    familiar = (familiarity.category_KK == FAMILIAR) & familiarity.often_KK
+    return np.where(familiarity.category_KK > FAMILIAR, -1, familiar).astype(np.int8)
 
 
 class PlaceSearch:

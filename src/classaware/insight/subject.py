@@ -8,6 +8,7 @@ from torch import Tensor
 
 from classaware.errors import InputError
 from classaware.evaluation import Inference
+from classaware.evaluation.inference import checked_logits
 from classaware.models import Network, SegmenterOutput
 from classaware.resizing import resize_maps, resize_window
 
@@ -52,7 +53,7 @@ class Subject:
         On the CPU. Without padding, windows and scales: what features are is one map of one image.
 
         Raises:
-            InputError: not an image, or features that are not finite.
+            InputError: not an image, or features or logits that are not finite.
         """
         if image_3HW.ndim != 3 or image_3HW.shape[0] != 3 or image_3HW.dtype != torch.uint8:
             raise InputError(f"The image is {image_3HW.dtype} {tuple(image_3HW.shape)}. Give uint8 (3, height, width).")
@@ -66,7 +67,7 @@ class Subject:
                 "weights are damaged. Use an earlier checkpoint."
             )
         grid = (features.shape[2], features.shape[3])
-        return Look(resize_maps(output.logits.float(), grid)[0].cpu(), features[0].cpu())
+        return Look(resize_maps(checked_logits(output.logits.float()), grid)[0].cpu(), features[0].cpu())
 
     def predict(self, image_3HW: Tensor) -> Tensor:
         """Classes int64 (H, W) of a uint8 image (3, H, W), on the CPU."""

@@ -42,10 +42,17 @@ class ForeignNetwork(nn.Module):
         """Logits, and the layer's features as the only tap."""
         taken: list[Any] = []
 
-        def take(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            taken.append(inputs[0] if self._takes_input and inputs else output)
+        def take_output(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            taken.append(_kept(output))
 
-        handle = self._module[0].register_forward_hook(take)
+        def take_input(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            taken.append(_kept(next(iter((*inputs, *named.values())), None)))
+
+        layer = self._module[0]
+        if self._takes_input:
+            handle = layer.register_forward_pre_hook(take_input, with_kwargs=True)
+        else:
+            handle = layer.register_forward_hook(take_output)
         try:
             logits = find_logits(self.network(images))
         finally:
@@ -61,8 +68,6 @@ class ForeignNetwork(nn.Module):
         if not taken:
             raise InputError(f"layer {self.layer!r} did not run: name one that every forward pass goes through.")
         features = taken[-1]
-        if isinstance(features, Sequence) and len(features) > 0:
-            features = features[0]
         if not isinstance(features, Tensor) or features.ndim != 4:
             shape = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
             raise InputError(
@@ -73,6 +78,15 @@ class ForeignNetwork(nn.Module):
     def fold(self) -> "ForeignNetwork":
         """Itself: there is nothing to fold."""
         return self
+
+
+def _kept(value: Any) -> Any:
+    """The tensor in what a layer takes or gives, copied: a later layer may overwrite it in place (ReLU, +=)."""
+    if isinstance(value, Mapping):
+        value = next(iter(value.values()), None) if len(value) == 1 else value
+    elif isinstance(value, Sequence) and len(value) > 0:
+        value = value[0]
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def find_logits(output: Any) -> Tensor:
@@ -96,7 +110,7 @@ def find_logits(output: Any) -> Tensor:
 
 
 def _find(network: nn.Module, name: str) -> nn.Module:
-    modules = dict(network.named_modules())
+    modules = dict(network.named_modules(remove_duplicate=False))  # a shared module has several names
     modules.pop("", None)
     if name not in modules:
         near = get_close_matches(name, modules, 3, 0.4) or list(modules)[-3:]

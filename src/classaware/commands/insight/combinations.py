@@ -2,6 +2,7 @@
 
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from classaware.commands.data.output import fitted_table, paragraphs, print_part
 from classaware.data import SegmentationDataset
 from classaware.data.pairs import Together, count_pairs
 from classaware.errors import InputError
-from classaware.evaluation.combinations import aligned_combinations, read_combinations
+from classaware.evaluation.combinations import aligned_combinations, few_names, read_combinations
 from classaware.evaluation.combinations_csv import pairs_csv
 from classaware.evaluation.combinations_tables import tables
 from classaware.evaluation.combinations_text import as_markdown, sentences
@@ -71,8 +72,10 @@ def run(arguments: Sequence[str]) -> None:
     ours, theirs = read_side(config.records), read_side(config.against)
     given = parser.instantiate(config).dataset
     dataset = _recorded_dataset(ours[0]) if given is None else given
-    result = _score(ours, theirs, dataset, config, names)
+    dataset.check_split(config.train_split)
     arguments = ours[0].data["dataset"] if given is None else plain_values(config.dataset.as_dict())
+    result = _score(ours, theirs, dataset, config, names)
+    result = replace(result, warnings=(*result.warnings, *_other_training([*ours, *theirs], arguments)))
     facts = {"dataset": arguments, "split": ours[0].data["split"], "train_split": config.train_split}
     print_parts(*parts(result))
     write_combinations(config.output, result, facts)
@@ -122,6 +125,19 @@ def _recorded_dataset(record: EvaluationRecord) -> SegmentationDataset:
         ) from error
 
 
+def _other_training(runs: Sequence[EvaluationRecord], arguments: dict[str, Any]) -> list[str]:
+    """A warning where runs say that they were trained on other data than the labels that tell what is familiar."""
+    recorded = [run.training.get("configuration", {}).get("data", {}).get("dataset") for run in runs]
+    other = [str(run.path) for run, used in zip(runs, recorded, strict=True) if used not in (None, arguments)]
+    if not other:
+        return []
+    return [
+        f"{len(other)} of the runs ({few_names(other)}) were trained on other data, or on a data set in another folder, "
+        "than the one whose training labels say here what is familiar. Give what they were trained on by --dataset if "
+        "it holds the evaluated split too."
+    ]
+
+
 def _score(
     ours: Sequence[EvaluationRecord],
     theirs: Sequence[EvaluationRecord],
@@ -130,6 +146,7 @@ def _score(
     names: Sequence[str],
 ) -> RareCombinations:
     split, way = ours[0].data.get("split"), (config.min_pixels, config.together)
+    Familiarity.check(config.rare)
     if not isinstance(split, str):
         raise InputError(f"{ours[0].path} does not say which split was evaluated: evaluate again.")
     with progress_bar(f"reading labels of {split}") as progress:

@@ -63,7 +63,10 @@ def run(arguments: Sequence[str]) -> None:
         check_writable(path)
     classes = None if config.classes is None else tuple(config.classes)
     draw = Draw(classes, config.objects, config.feather, config.seed)
+    Familiarity.check(config.rare)
     opened = open_subjects(parser, config)
+    for split in (config.split, config.train_split):
+        opened.dataset.check_split(split)
     with progress_bar("counting") as progress:
         pairs = count_pairs(opened.dataset, config.train_split, progress=progress, together="touching")
     result = measure(opened, config.split, Familiarity(pairs, config.rare), draw)
@@ -82,7 +85,7 @@ def measure(opened: Opened, split: str, familiarity: Familiarity, draw: Draw) ->
     """All networks on the same composites."""
     ours, theirs = ({each.name: each.predict for each in side} for side in (opened.subjects, opened.against))
     seeds = {source["name"]: source["seed"] for source in opened.sources}
-    with progress_bar("moving") as progress:
+    with progress_bar(f"reading {split}, then moving") as progress:
         return counterfactual(
             ours, opened.dataset, split, familiarity, theirs, seeds, opened.sides, draw, progress=progress
         )
