@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny_world import chance_contacts
 
 from classaware.data import CamVid, FolderDataset
 from classaware.data.pairs import PairCounts, classes_and_pairs, count_pairs, default_reach
@@ -130,12 +131,19 @@ def test_reach_grows_with_the_image_and_bridges_unlabeled_borders() -> None:
 
 
 def test_touching_pairs_are_expected_by_their_contacts() -> None:
-    counts = np.array([[9, 6, 2], [6, 8, 0], [2, 0, 2]])  # contacts: 8, 6, 2
-    pairs = PairCounts(("a", "b", "c"), 10, counts, together="touching")
-    assert pairs.expected().tolist() == (np.outer([8, 6, 2], [8, 6, 2]) / 16).tolist()
-    assert pairs.lift()[0, 1] == 2.0
+    counts = np.array([[9, 6, 2, 3], [6, 8, 0, 5], [2, 0, 2, 4], [3, 5, 4, 7]])
+    pairs = PairCounts(("a", "b", "c", "d"), 10, counts, together="touching")
+    others = ~np.eye(4, dtype=bool)
+    assert pairs.expected()[others] == pytest.approx(chance_contacts(counts)[others], rel=1e-6)
     assert pairs.lift()[1, 2] == 0.0
     assert pairs.to_dict()["together"] == "touching"
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5, 12, 171])
+def test_where_all_classes_touch_alike_every_pair_is_as_by_chance(classes: int) -> None:
+    counts = np.full((classes, classes), 6)
+    pairs = PairCounts(tuple(map(str, range(classes))), 10, counts, together="touching")
+    assert pairs.lift()[~np.eye(classes, dtype=bool)] == pytest.approx(1.0, rel=1e-6)
 
 
 def test_counts_of_touching_classes(tmp_path: Path) -> None:

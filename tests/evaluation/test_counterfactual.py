@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from staged_scenes import THINGS, StagedScenes, by_context, by_own_color, familiarity_of
+from tiny_world import chance_contacts
 from torch import Tensor
 
 from classaware.data import Sample
@@ -157,9 +158,9 @@ def test_which_contexts_are_wanted() -> None:
     counts = np.array([[20, 10, 1, 1], [10, 20, 8, 0], [1, 8, 20, 6], [1, 0, 6, 20]])
     known = Familiarity(PairCounts(("a", "b", "c", "d"), 20, counts, 1, "touching"))
     kinds = place_kinds(known)
-    contacts = [12, 18, 15, 7]
+    chance = chance_contacts(counts)
     for i, j in np.ndindex(4, 4):
-        lift = counts[i, j] * sum(contacts) / (contacts[i] * contacts[j])
+        lift = counts[i, j] / chance[i, j] if i != j else 0
         assert kinds[i, j] == (0 if i == j else 1 if lift >= 1 else -1 if lift < 0.5 else 0)
     assert {-1, 0, 1} == set(kinds[np.triu_indices(4, 1)].tolist())
 
@@ -218,12 +219,12 @@ def test_places_are_means_of_their_objects(both: Counterfactual) -> None:
 
 def test_resampled_means_draw_whole_images() -> None:
     rng = np.random.default_rng(0)
-    values, source = rng.random((2, 9)), np.array([4, 4, 7, 7, 7, 2, 9, 9, 4])
+    values, source = rng.random((2, 10)), np.array([4, 4, 7, 7, 7, 2, 9, 9, 4, 3])
     found = resampled_means(values, source, 450)
     assert found is not None
     assert found.shape == (2, 450)
-    images = [2, 4, 7, 9]
-    rows = [row for weights in image_weights(4, 450) for row in weights]
+    images = [2, 3, 4, 7, 9]
+    rows = [row for weights in image_weights(5, 450) for row in weights]
     for draw in (0, 201, 449):
         picked = [
             i
@@ -232,7 +233,7 @@ def test_resampled_means_draw_whole_images() -> None:
             for i in np.flatnonzero(source == image)
         ]
         np.testing.assert_allclose(found[:, draw], values[:, picked].mean(axis=1), rtol=1e-12)
-    assert resampled_means(values, np.zeros(9, dtype=np.int64), 10) is None
+    assert resampled_means(values, np.arange(10) % 4, 10) is None
 
 
 def test_one_run_a_side_has_no_interval_over_runs() -> None:

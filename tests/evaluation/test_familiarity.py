@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_world import chance_contacts
 
 from classaware.data.pairs import PairCounts, Together
 from classaware.errors import InputError
@@ -35,11 +36,17 @@ def test_by_hand() -> None:
 
 
 def test_touching_is_measured_by_contacts() -> None:
-    # Contacts: sky 9, road 10, car 3; 22 in all.
-    found = Familiarity(counts([[50, 8, 1], [8, 40, 2], [1, 2, 20]], 100, "touching"))
-    assert found.score_KK[0, 2] == pytest.approx(1.5 / (9 * 3 / 22 + 0.5))
-    assert found.category(0, 2) == "familiar"  # 1 where chance gives 1.2
-    assert Familiarity(found.pairs, rare=0.9).category(0, 2) == "rare"
+    square = [[50, 8, 1, 9], [8, 40, 2, 3], [1, 2, 20, 4], [9, 3, 4, 30]]
+    found = Familiarity(counts(square, 100, "touching"))
+    chance = chance_contacts(np.array(square))[0, 2]
+    lift = 1 / chance
+    assert lift < 0.5
+    assert found.score_KK[0, 2] == pytest.approx(1.5 / (chance + 0.5))
+    assert found.category(0, 2) == "rare"
+    assert Familiarity(found.pairs, rare=lift - 0.01).category(0, 2) == "familiar"
+    assert not found.often_KK[0, 2]
+    assert found.often_KK[0, 3]
+    assert not found.often_KK.diagonal().any()
 
 
 @given(

@@ -184,3 +184,15 @@ def test_logits_that_are_no_numbers_are_no_prediction(value: float) -> None:
             Inference().predict(network, images, (8, 8))
     else:
         assert int(Inference().predict(network, images, (8, 8)).max()) == 1
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_a_class_that_is_masked_out_is_never_predicted(average: Any) -> None:
+    def network(images: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(images), 3, 9, 9)
+        logits[:, 0], logits[:, 1, :4], logits[:, 2] = -torch.inf, 1.0, 0.5
+        return logits
+
+    for size in ((33, 33), (9, 9), (5, 7)):
+        found = Inference(average=average).predict(network, torch.zeros(1, 3, 16, 16), size)
+        assert set(found.unique().tolist()) == {1, 2}

@@ -70,3 +70,15 @@ def pairs_by_loops(label: NDArray[np.int64], touching: bool, reach: int = 2) -> 
                 if b not in (IGNORED, a):
                     near.add((a, b))
     return present, near
+
+
+def chance_contacts(counts_KK: np.ndarray) -> np.ndarray:
+    """Contacts by chance, float64 (K, K), by scaling rows and columns in turn until they have the counted sums."""
+    found = np.where(np.eye(len(counts_KK), dtype=bool), 0.0, 1.0)
+    sums = counts_KK.sum(axis=1) - np.diag(counts_KK)
+    for _ in range(5000):
+        for axis in (0, 1):
+            total = found.sum(axis=axis, keepdims=True)
+            wanted = sums[None, :] if axis == 0 else sums[:, None]
+            found = found * np.where(total > 0, wanted / np.where(total > 0, total, 1), 0)
+    return np.round(found, 6)

@@ -70,7 +70,8 @@ class PairCounts:
             single_K = np.diag(counts)
             return np.outer(single_K, single_K) / max(float(self.images), 1.0)
         eager_K = _eagerness(counts.sum(axis=1) - np.diag(counts))
-        return np.outer(eager_K, eager_K)
+        # As far as the iteration reaches: what is equal must not differ by rounding, for lifts are compared with 1.
+        return np.round(np.outer(eager_K, eager_K), 6)
 
     def lift(self) -> NDArray[np.float64]:
         """Counts over `expected`, float64 (K, K): 1 is chance, nan where a class is never together with another."""

@@ -204,20 +204,22 @@ def _logits(network: Callable[[Tensor], Any], images: Tensor) -> Tensor:
 
 
 def checked_logits(logits: Tensor) -> Tensor:
-    """Logits as they are, but for -inf (a class that is masked out), which becomes the lowest finite number.
+    """Logits as they are, but for infinite ones (-inf: a class that is masked out), which become finite.
 
     Raises:
-        InputError: nan or +inf among them.
+        InputError: nan among them.
     """
     if bool(logits.isfinite().all()):
         return logits
     # The largest of nan is some class, and the scores would look like scores.
-    if bool((logits.isnan() | logits.isposinf()).any()):
+    if bool(logits.isnan().any()):
         raise InputError(
-            "The network returned logits that are no numbers (nan or infinite): its training diverged, or half "
-            "precision is too narrow for it. Use an earlier checkpoint, or full precision."
+            "The network returned logits that are no numbers (nan): its training diverged, or half precision is too "
+            "narrow for it. Use an earlier checkpoint, or full precision."
         )
-    return logits.clamp(min=torch.finfo(logits.dtype).min)  # between two pixels -inf would become nan
+    # Between two pixels infinity would become nan. Half of what is left, for sums of two.
+    most = torch.finfo(logits.dtype).max / 2
+    return logits.clamp(-most, most)
 
 
 def _pair(name: str, size: Sequence[int] | None) -> tuple[int, int] | None:

@@ -53,7 +53,7 @@ class Subject:
         On the CPU. Without padding, windows and scales: what features are is one map of one image.
 
         Raises:
-            InputError: not an image, or features or logits that are not finite.
+            InputError: not an image, or features that are not finite, or logits that are nan.
         """
         if image_3HW.ndim != 3 or image_3HW.shape[0] != 3 or image_3HW.dtype != torch.uint8:
             raise InputError(f"The image is {image_3HW.dtype} {tuple(image_3HW.shape)}. Give uint8 (3, height, width).")

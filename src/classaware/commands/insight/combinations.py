@@ -73,10 +73,10 @@ def run(arguments: Sequence[str]) -> None:
     given = parser.instantiate(config).dataset
     dataset = _recorded_dataset(ours[0]) if given is None else given
     dataset.check_split(config.train_split)
-    arguments = ours[0].data["dataset"] if given is None else plain_values(config.dataset.as_dict())
+    counted: dict[str, Any] = ours[0].data["dataset"] if given is None else plain_values(config.dataset.as_dict())
     result = _score(ours, theirs, dataset, config, names)
-    result = replace(result, warnings=(*result.warnings, *_other_training([*ours, *theirs], arguments)))
-    facts = {"dataset": arguments, "split": ours[0].data["split"], "train_split": config.train_split}
+    result = replace(result, warnings=(*result.warnings, *_other_training([*ours, *theirs], counted)))
+    facts = {"dataset": counted, "split": ours[0].data["split"], "train_split": config.train_split}
     print_parts(*parts(result))
     write_combinations(config.output, result, facts)
     for path in paths:
@@ -132,9 +132,9 @@ def _other_training(runs: Sequence[EvaluationRecord], arguments: dict[str, Any])
     if not other:
         return []
     return [
-        f"{len(other)} of the runs ({few_names(other)}) were trained on other data, or on a data set in another folder, "
-        "than the one whose training labels say here what is familiar. Give what they were trained on by --dataset if "
-        "it holds the evaluated split too."
+        f"{len(other)} of the runs ({few_names(other)}) were trained on other data, or on a data set in another "
+        "folder, than the one whose training labels say here what is familiar. Give what they were trained on by "
+        "--dataset if it holds the evaluated split too."
     ]
 
 
