@@ -179,7 +179,7 @@ def test_pictures_come_back(evil: Page) -> None:
 def test_exhibit_tells_the_mean_dependency() -> None:
     values = dependency_map(torch.eye(3), torch.ones(3, dtype=torch.bool))
     exhibit = dependency_exhibit({"FCN": values, "CAR": values.numpy()}, ["a", "b", "c"])
-    number = f"{mean_dependency(values):.3g}"
+    number = f"{100 * mean_dependency(values):.3g} %"
     assert f"FCN {number}, CAR {number}" in exhibit.caption
     assert f"FCN {number}, CAR {number}" in exhibit.alt
 

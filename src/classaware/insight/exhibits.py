@@ -30,8 +30,12 @@ def dependency_exhibit(maps: Mapping[str, ArrayLike], class_names: Sequence[str]
         InputError: as in `dependency_figure`.
     """
     data = figure_to_svg(dependency_figure(maps, class_names, form))
-    mean = mean_cosine if form == "cosine" else mean_dependency
-    means = ", ".join(f"{name} {mean(torch.as_tensor(value)):.3g}" for name, value in maps.items())
+    squares = {name: torch.as_tensor(value) for name, value in maps.items()}
+    if form == "cosine":
+        numbers = {name: f"{mean_cosine(square):.3g}" for name, square in squares.items()}
+    else:
+        numbers = {name: f"{100 * mean_dependency(square):.3g} %" for name, square in squares.items()}
+    means = ", ".join(f"{name} {number}" for name, number in numbers.items())
     what = "Mean cosine of two classes" if form == "cosine" else "Mean dependency on all other classes"
     return Figure(
         caption=(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from classaware.data import SegmentationDataset
+from classaware.data import FolderDataset, SegmentationDataset
 from classaware.data.dataset import Sample
 from classaware.data.parallel import Progress
 from classaware.errors import InputError
@@ -143,7 +143,7 @@ def _content(
     return {
         "format": "classaware-explorer",
         "version": _VERSION,
-        "dataset": type(dataset).__name__,
+        "dataset": dataset.root.absolute().name if isinstance(dataset, FolderDataset) else type(dataset).__name__,
         "split": split,
         "classes": [
             {"name": name, "color": [int(value) for value in color]}
