@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classaware.errors import InputError
-from classaware.insight.figures import COMPARED, REFERENCE, canvas, frozen, short_name
+from classaware.insight.figures import COMPARED, REFERENCE, canvas, dress, frozen, one_line
 
 _SIDES = (COMPARED, REFERENCE)
 _UNSURE = "#8c8c8c"
@@ -64,7 +64,7 @@ def comparison_figure(
         _draw_differences(axis, places)
         axis.set_ylim(rows - 0.4, _MEAN_ROW - 0.7)
         axis.set_xlim(low - room, high + room)
-    names = [_line(name) for name in sides]
+    names = [one_line(name) for name in sides]
     label = figure.supxlabel(f"IoU of {names[0]} minus {names[1]}, points,\n{_CAPTION}", fontsize=9)
     label.set_parse_math(False)
     return frozen(figure)
@@ -79,11 +79,11 @@ def _draw_runs(axis: Axes, sides: Mapping[str, Sequence[float]]) -> None:
         axis.annotate(
             f"{mean:.2f}", (mean, row), (0, 10), textcoords="offset points", ha="center", fontsize=8, color=color
         )
-    axis.set_yticks(range(2), [_line(name) for name in sides], fontsize=9, parse_math=False)
+    axis.set_yticks(range(2), [one_line(name) for name in sides], fontsize=9, parse_math=False)
     axis.set_ylim(1.6, -0.8)
     axis.margins(x=0.1)
     axis.set_title("mIoU of each run and mean, %", fontsize=9, loc="left")
-    _dress(axis)
+    dress(axis)
 
 
 def _draw_differences(axis: Axes, places: Sequence[Place]) -> None:
@@ -94,18 +94,6 @@ def _draw_differences(axis: Axes, places: Sequence[Place]) -> None:
             axis.plot([100 * interval[0], 100 * interval[1]], [row, row], color=color, lw=1.3, solid_capstyle="butt")
         axis.plot([100 * difference], [row], "o", color=color, ms=3.6, mew=0)
     axis.axvline(0, color="#404040", lw=0.8, zorder=0)
-    labels = [_line(name) for _, (name, _, _) in places]
+    labels = [one_line(name) for _, (name, _, _) in places]
     axis.set_yticks([row for row, _ in places], labels, fontsize=7.5, parse_math=False)
-    _dress(axis)
-
-
-def _line(name: str) -> str:
-    return short_name(" ".join(name.split()))
-
-
-def _dress(axis: Axes) -> None:
-    axis.tick_params(axis="x", labelsize=8)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x", color="#e5e5e5", linewidth=0.7)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right", "left"]].set_visible(False)
+    dress(axis)

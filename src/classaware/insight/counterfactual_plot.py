@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from classaware.evaluation.context_effects import Group
 from classaware.evaluation.counterfactual import Counterfactual
 from classaware.evaluation.statistics import Interval
-from classaware.insight.figures import COMPARED, REFERENCE, canvas, frozen, run_color, short_name
+from classaware.insight.figures import COMPARED, REFERENCE, canvas, dress, frozen, one_line, run_color
 
 _PLACES = (
     ("home", "s", "at home"),
@@ -28,7 +28,7 @@ def counterfactual_figure(result: Counterfactual) -> Figure:
     """
     groups = result.groups
     order = sorted(result.classes, key=lambda row: -row.effects[0].sensitivity)
-    names = [f"{_line(row.name)} ({row.effects[0].objects})" for row in order]
+    names = [f"{one_line(row.name)} ({row.effects[0].objects})" for row in order]
     rows = [[(effect.sensitivity, effect.interval) for effect in row.effects] for row in order]
     names.insert(0, f"all ({groups[0].effect.objects})")
     rows.insert(0, [(group.effect.sensitivity, group.effect.interval) for group in groups])
@@ -57,12 +57,12 @@ def _draw_places(axis: Axes, groups: Sequence[Group], colors: Sequence[str]) -> 
     for _, marker, text in _PLACES:
         axis.plot([], [], marker, color="#606060", ms=7, mew=0, label=text)
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False, borderpad=0)
-    names = [_line(group.name) for group in groups]
+    names = [one_line(group.name) for group in groups]
     axis.set_yticks(range(len(groups)), names, fontsize=9, parse_math=False)
     axis.set_ylim(len(groups) - 0.5, -0.5)
     axis.set_xlabel("mean IoU of the objects, %", fontsize=8.5)
     axis.margins(x=0.08)
-    _dress(axis)
+    dress(axis)
 
 
 def _draw_sensitivity(axis: Axes, names: Sequence[str], rows: Sequence[Sequence[Point]], colors: Sequence[str]) -> None:
@@ -81,16 +81,4 @@ def _draw_sensitivity(axis: Axes, names: Sequence[str], rows: Sequence[Sequence[
     axis.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_title("context sensitivity", fontsize=9, loc="left")
-    _dress(axis)
-
-
-def _line(name: str) -> str:
-    return short_name(" ".join(name.split()))
-
-
-def _dress(axis: Axes) -> None:
-    axis.tick_params(axis="x", labelsize=8)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x", color="#e5e5e5", linewidth=0.7)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right", "left"]].set_visible(False)
+    dress(axis)

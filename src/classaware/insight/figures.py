@@ -8,6 +8,7 @@ import io
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -61,3 +62,17 @@ def short_name(name: str) -> str:
     """At most 32 letters of a name."""
     # A long name would take all room from the picture; the report's tables and captions have it in full.
     return name if len(name) <= 32 else f"{name[:31]}…"
+
+
+def one_line(name: str) -> str:
+    """A name without line breaks, at most 32 letters of it."""
+    return short_name(" ".join(name.split()))
+
+
+def dress(axis: Axes) -> None:
+    """The looks of an axis with a row for every name: quiet, with lines to read values by."""
+    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color="#e5e5e5", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)
