@@ -123,14 +123,14 @@ def test_two_sides(
     assert re.search(
         rf"^ unit +difference +{re.escape(f'{100 * (means[0] - means[1]):+.2f}')}  ", result.out, re.MULTILINE
     )
-    assert "By most more in car than in plain (paper):" in result.out
+    assert "By most more in car than in plain (unit):" in result.out
     # The figure is that of the two mean maps; here their maps are those of the networks.
     plain = ["--networks", car_run, plain_run, "--output", tmp_path / "two"]
     assert command("insight", "dependency", *plain).status == 0
     pictures = [(tmp_path / name / "dependency.svg").read_bytes() for name in ("one", "two")]
     assert pictures[0] == pictures[1]
     named = command("insight", "dependency", *arguments, "--side_names", "[b]A", "B", "--output", tmp_path / "one")
-    assert "By most less in [b]A than in B (paper):" in named.out
+    assert "By most less in [b]A than in B (unit):" in named.out
     assert (tmp_path / "one" / "dependency.svg").read_bytes() != pictures[1]
     with (tmp_path / "one" / "dependency.csv").open(newline="") as file:
         assert {row["network"] for row in csv.DictReader(file)} == {"car", "plain", "plain2"}

@@ -111,6 +111,18 @@ def test_names_and_data_that_do_not_fit(car_run: Path, folder_of_five: Path, mod
         opened("--networks", str(car_run), "--dataset", "FolderDataset", "--dataset.root", str(folder_of_five))
 
 
+def test_networks_of_other_classes_are_not_mixed(car_run: Path, folder: Path, tmp_path: Path) -> None:
+    content = torch.load(car_run / "last.ckpt", weights_only=True)
+    content["classaware"]["class_names"] = ["sky", "sea", "car"]
+    other = tmp_path / "other" / "last.ckpt"
+    other.parent.mkdir()
+    torch.save(content, other)
+    with pytest.raises(InputError, match="number 1 is 'sea' and 'road'"):
+        opened("--networks", str(car_run), str(other))
+    data = ["--dataset", "FolderDataset", "--dataset.root", str(folder)]
+    assert len(opened("--networks", str(car_run), str(other), *data).subjects) == 2
+
+
 def test_anybodys_network_is_evaluated(
     command: Callable[..., Any], refused: Callable[..., str], folder: Path, module: str, tmp_path: Path
 ) -> None:

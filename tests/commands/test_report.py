@@ -1,7 +1,9 @@
 """``classaware report``: from runs to files, and the page in a real browser."""
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,23 @@ def test_an_evaluation_is_made_once(
     with monkeypatch.context() as patch:
         patch.setattr(evaluations, "evaluate_network", evaluate_no_more)
         assert command("report", run, *options, "--output", tmp_path / "report").status == 0
+
+
+def test_an_evaluation_older_than_a_mask_is_made_anew(
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--explorer", "false", "--images", 0, "--train_split", "null", "--num_workers", 0, "--device", "cpu"]
+    assert command("report", car_run, *options, "--output", tmp_path).status == 0
+    monkeypatch.setattr(evaluations, "evaluate_network", evaluate_no_more)
+    assert command("report", car_run, *options, "--output", tmp_path).status == 0
+    mask = sorted((folder / "masks" / "test").iterdir())[0]
+    before = mask.stat()
+    try:
+        os.utime(mask, (time.time() + 60, time.time() + 60))
+        with pytest.raises(AssertionError):
+            command("report", car_run, *options, "--output", tmp_path)
+    finally:
+        os.utime(mask, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_a_damaged_log_is_found_before_anything_is_evaluated(

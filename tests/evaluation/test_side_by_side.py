@@ -36,7 +36,7 @@ def test_a_class_of_which_a_resample_lacks_one_side_is_in_neither_mean() -> None
     groups[7:, 2] = 2
     groups[2, 2] = 3  # alone: in neither
     nothing = np.zeros(N)
-    by = Units(nothing.astype(np.int8), groups, nothing, np.zeros((N, K)))
+    by = Units(nothing.astype(np.int8), groups, nothing, np.zeros((N, K)), groups == 0)
     found = matched_gap(SideBySide([counts(0)], [], False, S), by, ("a", "b", "c"))
     assert found is not None
     lows: list[tuple[float, float]] = []

@@ -60,3 +60,15 @@ def test_bad_images_and_features_are_refused() -> None:
     broken = Subject("broken", Broken(), Inference(), torch.device("cpu"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'broken' makes features that are nan or infinite"):
         broken.look(IMAGE)
+
+
+def test_a_class_that_is_masked_out_has_finite_logits() -> None:
+    class Masked(Net):
+        def forward(self, images: Tensor) -> SegmenterOutput:
+            output = super().forward(images)
+            output.logits[:, 0] = -torch.inf
+            return output
+
+    look = Subject("masked", Masked(), Inference(), torch.device("cpu")).look(IMAGE)  # type: ignore[arg-type]
+    assert bool(torch.isfinite(look.logits_KHW).all())
+    assert bool((look.logits_KHW.softmax(0)[0] == 0).all())

@@ -101,3 +101,27 @@ def test_what_does_not_fit_is_said() -> None:
         ForeignNetwork(network, "body", 4)(IMAGES)
     with pytest.raises(InputError, match="no logits"):
         find_logits(())
+
+
+def test_a_layer_that_is_overwritten_later_keeps_its_values() -> None:
+    network = Net()
+    network.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(inplace=True))
+    expected = network.body[0](IMAGES)
+    assert bool((expected < 0).any())
+    assert torch.equal(ForeignNetwork(network, "body.0", 4)(IMAGES).features, expected)
+    assert torch.equal(ForeignNetwork(network, "body.1:input", 4)(IMAGES).features, expected)
+
+
+def test_the_input_of_a_layer_that_is_called_by_keyword() -> None:
+    class ByKeyword(Net):
+        def forward(self, images: Tensor) -> Any:
+            return self.classify(input=self.body(images))
+
+    network = ByKeyword()
+    assert torch.equal(ForeignNetwork(network, "classify:input", 4)(IMAGES).features, network.body(IMAGES))
+
+
+def test_a_shared_module_has_all_its_names() -> None:
+    network = Net()
+    network.again = network.body
+    assert torch.equal(ForeignNetwork(network, "again", 4)(IMAGES).features, network.body(IMAGES))
