@@ -26,7 +26,7 @@ from classaware.insight.centers import CenterAccumulator
 from classaware.insight.dependency_numbers import summarize_dependency
 
 CLASSES, CHANNELS, SIDE, IGNORED = 171, 512, 65, 255
-STOPS, QUICK = (100, 500, 1000), (5, 10)
+STOPS, QUICK = (100, 500, 1000), (20, 40)  # the first 20 images touch the sums of a group each
 GROWTH = 1.02
 
 

@@ -19,7 +19,8 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     few, many = content["rows"]
     assert many["images"] == 2 * few["images"]
     assert many["seconds"] > few["seconds"] > 0
-    # All images' features at once would be more.
-    assert many["peak"] - few["peak"] < 2 * 2**20 < (many["images"] - few["images"]) * 512 * 65 * 65 * 4
+    # An allocator may keep a buffer of one image (as float64) more or less; kept features would be ten times that.
+    one = 512 * 65 * 65 * 8
+    assert many["peak"] - few["peak"] < one < (many["images"] - few["images"]) * one / 2
     assert content["before"] < few["peak"] <= many["peak"] <= content["summary_peak"]
     assert "jackknife intervals" in done.stdout
