@@ -1,23 +1,40 @@
 """Class-aware regularization (CAR, ECCV 2022) for semantic segmentation.
 
-The regularizer needs torch alone. Networks come with ``pip install 'classaware[train]'`` and are imported when asked
-for.
+The regularizer and `attach` need torch alone. Networks come with ``pip install 'classaware[train]'`` and are imported
+when asked for.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from classaware.regularization import ClassAwareRegularization, ClassAwareTerms
+from classaware.regularization import Attachment, ClassAwareRegularization, ClassAwareTerms, attach, attached
 
 if TYPE_CHECKING:
+    from classaware.deployment.hub import PretrainedSegmenter
     from classaware.models import Segmenter, create_segmenter
 
 __version__ = "0.1.0"
 
-__all__ = ["ClassAwareRegularization", "ClassAwareTerms", "Segmenter", "__version__", "create_segmenter"]
+__all__ = [
+    "Attachment",
+    "ClassAwareRegularization",
+    "ClassAwareTerms",
+    "PretrainedSegmenter",
+    "Segmenter",
+    "__version__",
+    "attach",
+    "attached",
+    "create_segmenter",
+]
+
+_LAZY = {
+    "PretrainedSegmenter": "classaware.deployment.hub",
+    "Segmenter": "classaware.models",
+    "create_segmenter": "classaware.models",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Segmenter", "create_segmenter"):
-        return getattr(import_module("classaware.models"), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'classaware' has no attribute {name!r}")

@@ -9,6 +9,7 @@ Shape suffixes used in every file of this package::
     mu_BKC class centers (B is 1 where the whole batch shares them)    present_BK classes that have a center
 """
 
+from classaware.regularization.attachment import Attachment, attach, attached
 from classaware.regularization.centers import RunningCenters, class_centers, class_sums
 from classaware.regularization.labels import resize_labels
 from classaware.regularization.losses import inter_c2c, inter_c2p, intra_c2p
@@ -17,10 +18,13 @@ from classaware.regularization.presets import PRESETS, Knobs
 
 __all__ = [
     "PRESETS",
+    "Attachment",
     "ClassAwareRegularization",
     "ClassAwareTerms",
     "Knobs",
     "RunningCenters",
+    "attach",
+    "attached",
     "class_centers",
     "class_sums",
     "inter_c2c",
