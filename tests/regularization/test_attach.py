@@ -200,7 +200,7 @@ def test_a_grid_can_be_given_and_must_fit():
     for options in ({}, {"grid": (10, 12)}):
         handle = attach(network, "head", num_classes=K, **options)
         network(images())
-        with pytest.raises(ValueError, match="121 tokens.*prefix_tokens"):
+        with pytest.raises(ValueError, match=r"121 tokens.*prefix_tokens"):
             handle.losses(labels())
         handle.remove()
 

@@ -1,4 +1,4 @@
-"""CAR attached to a network in DistributedDataParallel: the gradients of one process with the joint batch."""
+"""CAR attached to a network in DistributedDataParallel or FSDP: the steps of one process with the joint batch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from classaware import attach, attached
 
 K = 4
 OPTIONS = {"released": {}, "masked": {"preset": "masked"}, "ema": {"centers": "ema"}}
 WAYS = {"plain": {}, "unused": {"find_unused_parameters": True}, "static": {"static_graph": True}}
+ALL_WAYS = (*WAYS, "sharded", "every layer sharded")
 
 
 def network(options: dict) -> nn.Module:
@@ -39,17 +42,27 @@ def two_steps(model: nn.Module, part: slice) -> dict[str, Tensor]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return {name.removeprefix("module."): value.clone() for name, value in model.state_dict().items()}
+    state = {name.removeprefix("module."): value for name, value in model.state_dict().items()}
+    return {n: (value.full_tensor() if isinstance(value, DTensor) else value).clone() for n, value in state.items()}
+
+
+def wrapped(options: str, way: str) -> nn.Module:
+    model = network(OPTIONS[options])
+    if way in WAYS:
+        return nn.parallel.DistributedDataParallel(model, **WAYS[way])
+    if way == "every layer sharded":
+        fully_shard(model[0])
+        fully_shard(model[2])
+    fully_shard(model)
+    with pytest.raises(ValueError, match=r"sharded \(fully_shard\): gather its full state dict"):
+        attached(model)[0].fold()
+    return model
 
 
 def work() -> dict[str, dict[str, Tensor]]:
     share = 4 // dist.get_world_size()
     part = slice(dist.get_rank() * share, (dist.get_rank() + 1) * share)
-    return {
-        f"{options} {way}": two_steps(nn.parallel.DistributedDataParallel(network(OPTIONS[options]), **WAYS[way]), part)
-        for options in OPTIONS
-        for way in WAYS
-    }
+    return {f"{options} {way}": two_steps(wrapped(options, way), part) for options in OPTIONS for way in ALL_WAYS}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +71,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ALL_WAYS)
 def test_two_processes_train_as_one(found, options, way):
     expected = two_steps(network(OPTIONS[options]), slice(None))
     start = network(OPTIONS[options]).state_dict()

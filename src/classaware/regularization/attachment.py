@@ -1,5 +1,6 @@
 """CAR on anybody's network: a linear layer and a tap in front of a layer that is named, folded away again later."""
 
+import sys
 from typing import Any
 
 import torch
@@ -121,8 +122,12 @@ class Attachment:
 
         Returns:
             The model, changed in place.
+
+        Raises:
+            ValueError: it was folded or removed before, or the network is sharded.
         """
         tap = self._tap()
+        self._check_whole()
         if tap.linear is not None:
             fold_linear_map(tap.linear, self._layer())
         return self.remove()
@@ -134,6 +139,7 @@ class Attachment:
             The model, changed in place.
         """
         tap = self._tap()
+        self._check_whole()
         assert tap.hook is not None
         tap.hook.remove()
         if tap.linear is not None:
@@ -151,6 +157,16 @@ class Attachment:
         if not isinstance(tap, Tap):
             raise ValueError(f"CAR is no longer attached to {self.layer!r}: it was folded or removed.")
         return tap
+
+    def _check_whole(self) -> None:
+        """Weights can be changed, and stay so: what FSDP has gathered for a forward pass is a passing copy."""
+        fsdp = sys.modules.get("torch.distributed.fsdp")
+        if fsdp is not None and any(isinstance(module, fsdp.FSDPModule) for module in self.model.modules()):
+            raise ValueError(
+                "the network's weights are sharded (fully_shard): gather its full state dict "
+                "(torch.distributed.checkpoint.state_dict), load it into the same network, attached alike and not "
+                "sharded, and fold that."
+            )
 
     def _maps(self, x: Tensor, labels: Tensor) -> Tensor:
         """(B, C, H, W) of what the layer reads."""
