@@ -10,8 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from classaware.commands.predict import name_results
-from classaware.errors import InputError
 from classaware.evaluation import confusion_matrix, scores
 from classaware.training import load_network
 
@@ -51,9 +49,10 @@ def test_folders_are_kept_and_every_image_has_its_size_and_palette(
     Image.new("L", (71, 35), 90).save(wide)
     Image.new("RGBA", (40, 50), (9, 99, 199, 100)).save(tmp_path / "in" / "tall.webp")
     (tmp_path / "in" / "notes.txt").write_text("no image")
-    assert command("predict", checkpoint, tmp_path / "in", "--output", output).status == 0
+    assert command("predict", checkpoint, tmp_path / "in", "--output", output, "--legend", "false").status == 0
     written = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
-    assert written == {f"{kind}/{name}.png" for kind in ("masks", "overlays") for name in ("deep/er/wide", "tall")}
+    images = {f"{kind}/{name}.png" for kind in ("masks", "overlays") for name in ("deep/er/wide", "tall")}
+    assert written == {*images, "predictions.json"}
     palette = load_network(checkpoint)[1].palette
     for name, size in (("deep/er/wide", (71, 35)), ("tall", (40, 50))):
         with Image.open(output / "masks" / f"{name}.png") as mask:
@@ -78,17 +77,53 @@ def test_overlays_can_be_left_out_and_the_size_chosen(
         assert mask.size == (64, 48)
 
 
-def test_an_unreadable_image_is_named_and_nothing_is_half_written(
-    refused: Callable[..., str], car_run: Path, folder: Path, tmp_path: Path
+def test_overlays_have_a_legend_of_the_classes_in_the_mask(
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path
+) -> None:
+    image = folder / "images" / "test" / "0.png"
+    for legend in ("true", "false"):
+        more = ["--output", tmp_path / legend, "--alpha", "0.25", "--legend", legend]
+        assert command("predict", car_run / "last.ckpt", image, *more).status == 0
+    overlays = [np.array(Image.open(tmp_path / legend / "overlays" / "0.png")) for legend in ("true", "false")]
+    masks = [np.array(Image.open(tmp_path / legend / "masks" / "0.png")) for legend in ("true", "false")]
+    assert np.array_equal(*masks)
+    palette = load_network(car_run / "last.ckpt")[1].palette
+    pixels = np.array(Image.open(image)).astype(float)
+    assert np.abs(overlays[1] - (0.75 * pixels + 0.25 * np.array(palette)[masks[0]])).max() <= 0.5
+    assert np.array_equal(overlays[0][:48, :64], overlays[1])
+    assert overlays[0].size > overlays[1].size
+    shown = {tuple(color) for color in overlays[0][:, 64:].reshape(-1, 3).tolist()}
+    shown |= {tuple(color) for color in overlays[0][48:].reshape(-1, 3).tolist()}
+    assert {k for k in range(3) if tuple(palette[k]) in shown} == set(np.unique(masks[0]).tolist())
+
+
+def test_an_unreadable_image_costs_no_other(
+    command: Callable[..., Any], car_run: Path, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.png").write_bytes((folder / "images" / "test" / "1.png").read_bytes()[:500])
-    images = [folder / "images" / "test" / "0.png", tmp_path / "bad.png"]
-    error = refused("predict", car_run / "last.ckpt", *images, "--output", tmp_path / "out")
-    assert str(tmp_path / "bad.png") in error
-    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert sorted(str(path.relative_to(tmp_path / "out")) for path in written) == ["masks/0.png", "overlays/0.png"]
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
+    good = [folder / "images" / "test" / f"{i}.png" for i in (0, 2)]
+    images = [good[0], tmp_path / "bad.png", tmp_path / "deep.png", good[1]]
+    result = command("predict", car_run / "last.ckpt", *images, "--output", tmp_path / "out")
+    assert result.status == 1
+    first, second, last = result.err.splitlines()
+    assert first.startswith(f"classaware predict: {tmp_path / 'bad.png'} cannot be read")
+    assert "16 or 32 bits" in second
+    assert str(tmp_path / "deep.png") in second
+    assert "error: 2 of 4 images" in last
+    written = list((tmp_path / "out").rglob("*.*"))
+    names = {"predictions.json", *(f"{kind}/{i}.png" for kind in ("masks", "overlays") for i in (0, 2))}
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in written} == names
     for path in written:
-        Image.open(path).load()
+        if path.suffix == ".png":
+            Image.open(path).load()
+
+
+def test_one_unreadable_image_is_one_error(refused: Callable[..., str], car_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    assert str(tmp_path / "bad.png") in refused(
+        "predict", car_run / "last.ckpt", tmp_path / "bad.png", "--output", tmp_path / "out"
+    )
 
 
 def test_two_images_for_one_result_are_refused(
@@ -99,17 +134,6 @@ def test_two_images_for_one_result_are_refused(
     assert str(first) in error
     assert str(second) in error
     assert not (tmp_path / "out").exists()
-
-
-def test_names_of_results(tmp_path: Path) -> None:
-    for name in ("a.png", "a.b.jpg", "sub/a.png", "sub/c.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    named = name_results([tmp_path])
-    assert named == {"a": tmp_path / "a.png", "a.b": tmp_path / "a.b.jpg", "sub/a": tmp_path / "sub" / "a.png"}
-    (tmp_path / "a.jpeg").touch()
-    with pytest.raises(InputError, match=r"a\.jpeg and .*a\.png would both be written to a\.png"):
-        name_results([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -124,6 +148,8 @@ def test_names_of_results(tmp_path: Path) -> None:
         (["--no_such_option"], "--no_such_option"),
         (["missing.png"], "missing.png"),
         (["empty"], "empty"),
+        (["empty/*.png"], "pattern empty/*.png"),
+        (["--legend", "2"], "legend"),
         (["classes.txt"], "classes.txt"),
         (["--output", "classes.txt"], "classes.txt"),
     ],
@@ -140,7 +166,8 @@ def test_what_cannot_be_predicted_is_named(
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     Path("classes.txt").write_text("sky\n")
-    images = [] if more[0] in ("missing.png", "empty", "classes.txt") else [folder / "images" / "test" / "0.png"]
+    given = ("missing.png", "empty", "empty/*.png", "classes.txt")
+    images = [] if more[0] in given else [folder / "images" / "test" / "0.png"]
     error = refused("predict", car_run / "last.ckpt", "--output", "out", *more, *images)
     assert error.startswith("classaware predict: error: ")
     assert named in error

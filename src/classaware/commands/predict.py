@@ -1,103 +1,190 @@
 """``classaware predict``: label maps and overlays for images."""
 
-import io
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
-from numpy.typing import NDArray
-from PIL import Image
-from rich.progress import track
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
 
 from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
-from classaware.data import IMAGE_SUFFIXES, read_image
+from classaware.commands.prediction.images import name_results
+from classaware.commands.prediction.results import Results, mask_path, open_results, overlay_path
+from classaware.data import read_image
+from classaware.deployment.exported import ExportedNetwork
+from classaware.deployment.opening import open_network
+from classaware.deployment.prediction import index_png, predict_image
 from classaware.errors import InputError
 from classaware.evaluation import Inference
+from classaware.evaluation.formatting import plain_line
 from classaware.files import write_atomically
 from classaware.insight import overlay, png_bytes
+from classaware.insight.legend import add_legend
 from classaware.models import Segmenter
-from classaware.training.card import NetworkCard, load_network
+from classaware.training.card import NetworkCard, network_sha256
+
+
+class Predictor(NamedTuple):
+    """A network ready to predict, and what its results look like.
+
+    Attributes:
+        network: folded, in eval mode, on the device.
+        card: of the network.
+        inference: how an image is looked at.
+        device: where that is computed.
+        alpha: strength of the colors in overlays; None: no overlays.
+        legend: whether overlays have one.
+    """
+
+    network: Segmenter | ExportedNetwork
+    card: NetworkCard
+    inference: Inference
+    device: torch.device
+    alpha: float | None
+    legend: bool
 
 
 def build_parser() -> ArgumentParser:
-    """Checkpoint, images and where the results go."""
+    """Network, images and where the results go."""
     parser = ArgumentParser(
         prog="classaware predict",
         description="Write an index mask (PNG with the class colors as palette) and an overlay for every image. "
-        "What is not given of inference is as in the validation of the training.",
+        "What is not given of inference is as in the validation of the training. Called again with the same settings, "
+        "it does what is missing.",
         exit_on_error=False,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit' or 'weights'")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        help="written by 'classaware fit', 'weights' or 'export', or a folder by save_pretrained",
+    )
     add_inference_arguments(parser)
-    parser.add_argument("images", type=Path, nargs="+", help="image files, or folders (searched in depth)")
-    parser.add_argument("--output", type=Path, required=True, help="folder for masks/ and overlays/")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        help="image files, folders (searched in depth), or patterns in quotes ('photos/**/*.jpg')",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for masks/, overlays/ and predictions.json, their settings"
+    )
     parser.add_argument("--overlays", type=bool, default=True, help="write overlays too")
     parser.add_argument("--alpha", type=float, default=0.5, help="strength of the colors in the overlays, 0 to 1")
+    parser.add_argument(
+        "--legend", type=bool, default=True, help="names, colors and shares of the classes beside the overlays"
+    )
+    parser.add_argument(
+        "--overwrite", type=bool, default=False, help="begin anew; drops results of other settings in the folder"
+    )
     return parser
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Predict every image at its own size."""
+def run(arguments: Sequence[str]) -> int:
+    """Predict every image at its own size; 1 where some could not be."""
     config = build_parser().parse_args(arguments)
     if not 0 <= config.alpha <= 1:
         raise InputError(f"alpha={config.alpha}: must be in [0, 1].")
-    images = name_results(config.images)
-    network, card = load_network(config.checkpoint)
+    output = config.output
+    images = name_results(config.images, apart=(mask_path(output, "").parent, overlay_path(output, "").parent))
+    predictor = _open(config)
+    results = open_results(output, _settings(config, predictor), images, config.overwrite)
+    before = len(images) - len(results.missing)
+    if before:
+        print(f"{before:,} of {len(images):,} images are done already")
+    failed = _predict(predictor, images, results)
+    print(output)
+    return _conclude(failed, images, output)
+
+
+def _open(config: Namespace) -> Predictor:
+    network, card = open_network(config.checkpoint)
     inference = build_inference(config, card, config.checkpoint)
     device = pick_device(config.device)
-    folded = network.fold().to(device)
-    for name, path in track(images.items(), "predicting"):
-        image = np.ascontiguousarray(read_image(path).permute(1, 2, 0).numpy())
-        label = predict_image(folded, image, inference, device)
-        write_atomically(config.output / "masks" / f"{name}.png", _index_png(label, card))
-        if config.overlays:
-            picture = png_bytes(overlay(image, label, card.palette, config.alpha))
-            write_atomically(config.output / "overlays" / f"{name}.png", picture)
-    print(config.output)
+    alpha = config.alpha if config.overlays else None
+    return Predictor(network.fold().to(device), card, inference, device, alpha, config.overlays and config.legend)
 
 
-def predict_image(
-    network: Segmenter, image: NDArray[np.uint8], inference: Inference, device: torch.device
-) -> NDArray[np.uint16]:
-    """Classes (H, W) of an image (H, W, 3) at its own size."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
-    labels = inference.predict(network, pixels, (image.shape[0], image.shape[1]))
-    return labels[0].cpu().numpy().astype(np.uint16)
+def _settings(config: Namespace, predictor: Predictor) -> dict[str, Any]:
+    """All that decides what a result is."""
+    card = predictor.card
+    return {
+        "network": {"path": str(config.checkpoint), "sha256": network_sha256(config.checkpoint)},
+        "class_names": list(card.class_names),
+        "palette": [list(color) for color in card.palette],
+        "inference": predictor.inference.arguments,
+        "overlays": predictor.alpha is not None,
+        "alpha": predictor.alpha,
+        "legend": predictor.legend,
+    }
 
 
-def name_results(paths: Sequence[Path]) -> dict[str, Path]:
-    """Name of the result (without ending, folders kept) to image; never two images for one name."""
-    results: dict[str, Path] = {}
-    for given in paths:
-        for path in _images(given):
-            name = (path.relative_to(given) if given.is_dir() else Path(path.name)).with_suffix("").as_posix()
-            if name in results:
-                raise InputError(f"{results[name]} and {path} would both be written to {name}.png: give one of them.")
-            results[name] = path
-    return results
+def _predict(predictor: Predictor, images: Mapping[str, Path], results: Results) -> list[str]:
+    """Predict what is missing; returns what is wrong with the images that could not be predicted."""
+    failed = []
+    with _progress(len(results.missing)) as done:
+        for name in results.missing:
+            try:
+                image, label = _look(predictor, images[name])
+            except InputError as error:  # one bad image among many must not cost the others
+                failed.append(plain_line(f"{error}" if str(images[name]) in str(error) else f"{images[name]}: {error}"))
+                if len(images) > 1:
+                    print(f"classaware predict: {failed[-1]}", file=sys.stderr)
+            else:
+                _write(predictor, results, name, image, label)
+            done()
+    return failed
 
 
-def _images(given: Path) -> Iterator[Path]:
-    if not given.exists():
-        raise InputError(f"image {given} does not exist.")
-    if given.is_file():
-        yield given
-        return
-    found = sorted(path for path in given.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"folder {given} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    yield from found
+def _look(predictor: Predictor, path: Path) -> tuple[Any, Any]:
+    image = np.ascontiguousarray(read_image(path).permute(1, 2, 0).numpy())
+    return image, predict_image(predictor.network, image, predictor.inference, predictor.device)
 
 
-def _index_png(label: NDArray[np.uint16], card: NetworkCard) -> bytes:
-    """8 bits with the palette, or 16 bits without where there are more than 256 classes."""
-    if len(card.palette) > 256:
-        mask = Image.fromarray(label)
-    else:
-        mask = Image.fromarray(label.astype(np.uint8))
-        mask.putpalette([channel for color in card.palette for channel in color])
-    buffer = io.BytesIO()
-    mask.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+def _write(predictor: Predictor, results: Results, name: str, image: Any, label: Any) -> None:
+    """The mask last: where there is one, all is."""
+    card = predictor.card
+    if predictor.alpha is not None:
+        picture = overlay(image, label, card.palette, predictor.alpha)
+        if predictor.legend:
+            picture = add_legend(picture, label, card.class_names, card.palette)
+        write_atomically(results.overlay(name), png_bytes(picture, quick=True))
+    write_atomically(results.mask(name), index_png(label, card.palette))
+
+
+def _conclude(failed: Sequence[str], images: Mapping[str, Path], output: Path) -> int:
+    if not failed:
+        return 0
+    if len(images) == 1:
+        raise InputError(failed[0])
+    print(
+        f"classaware predict: error: {len(failed):,} of {len(images):,} images could not be predicted, as said above; "
+        f"the others are in {output}. The same command tries again.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+class _Rate(ProgressColumn):
+    """Images a second, or seconds an image."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f} images/s" if speed >= 1 else f"{1 / speed:.1f} s an image")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on the error stream where that is a terminal; call what it yields after each image."""
+    console = Console(stderr=True)
+    columns = ("predicting", BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), "left")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

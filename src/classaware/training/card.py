@@ -1,17 +1,23 @@
 """What a checkpoint says about its network, and how to have the network again from it."""
 
+import inspect
 from argparse import ArgumentError
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from zipfile import BadZipFile, ZipFile
 
 import torch
 from jsonargparse import ArgumentParser
+from torch import Tensor
 
 from classaware.data import SegmentationDataset
 from classaware.errors import InputError
+from classaware.files import sha256
 from classaware.models import Backbone, Segmenter
+from classaware.models.heads import Head
+from classaware.training.folder import WEIGHTS, NetworkFolder, is_network_folder, read_folder
 from classaware.training.weights import is_released, read_weights
 
 KEY = "classaware"  # of the card in a checkpoint
@@ -58,10 +64,29 @@ def add_network_arguments(parser: ArgumentParser) -> None:
 
 
 def build_network(arguments: dict[str, Any]) -> Segmenter:
-    """A network with random weights from a card's ``network``."""
+    """A network with random weights from a card's ``network``.
+
+    Raises:
+        TypeError: the head is anything but a head.
+    """
+    _check_head(arguments.get("head"))
     parser = ArgumentParser(exit_on_error=False)
     add_network_arguments(parser)
     return parser.instantiate(parser.parse_object({"network": arguments})).network
+
+
+def _check_head(head: Any) -> None:
+    """A card may come from anybody, and the parser would call whatever function it names, such as ``os.system``."""
+    path = head.get("class_path") if isinstance(head, dict) else head
+    if not isinstance(path, str):
+        raise TypeError(f"{head!r:.100} names no head")
+    module, _, name = path.rpartition(".")
+    if not module:  # the parser looks for a subclass of that name
+        return
+    found: Any = getattr(import_module(module), name)
+    made = get_type_hints(found).get("return") if inspect.isfunction(found) else found
+    if not (isinstance(made, type) and issubclass(made, Head)):
+        raise TypeError(f"{path} is no head")
 
 
 def build_dataset(arguments: dict[str, Any]) -> SegmentationDataset:
@@ -74,23 +99,46 @@ def build_dataset(arguments: dict[str, Any]) -> SegmentationDataset:
 def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
     """The network of a checkpoint written by ``classaware fit``, in eval mode, on the CPU, and its card.
 
-    A file of released weights (``classaware weights``, .safetensors) will do as well.
+    A file of released weights (``classaware weights``, .safetensors) or a folder that ``save_pretrained`` wrote will
+    do as well.
 
     Raises:
         InputError: the file is missing, damaged, or not such a checkpoint.
     """
-    prefix = "network."
+    if is_network_folder(path):
+        return open_folder(path, read_folder(path))
     if is_released(path):
-        weights, written, _ = read_weights(path)
-        state = {prefix + name: value for name, value in weights.items()}
+        state, written, _ = read_weights(path)
     else:
         checkpoint = read_checkpoint(path)
-        state, written = checkpoint.get("state_dict", {}), checkpoint[KEY]
+        prefix, written = "network.", checkpoint[KEY]
+        named = checkpoint.get("state_dict", {}).items()
+        state = {name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)}
+    return _rebuild(path, state, written)
+
+
+def open_folder(path: Path, content: NetworkFolder, strict: bool = True) -> tuple[Segmenter, NetworkCard]:
+    """The network, in eval mode, on the CPU, and the card of what `read_folder` gave.
+
+    Args:
+        path: for the errors.
+        content: of the folder.
+        strict: refuse weights that lack a tensor of the network, or have others.
+
+    Raises:
+        InputError: it is not the network that its card describes.
+    """
+    return _rebuild(path, content.state, content.card, strict)
+
+
+def _rebuild(
+    path: Path, state: dict[str, Tensor], written: dict[str, Any], strict: bool = True
+) -> tuple[Segmenter, NetworkCard]:
     try:
         card = NetworkCard(**written)
         network = build_network(card.network)
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    except (TypeError, KeyError, AttributeError, RuntimeError, ValueError, ArgumentError) as error:
+        network.load_state_dict(state, strict=strict)
+    except (TypeError, KeyError, AttributeError, RuntimeError, ValueError, ImportError, ArgumentError) as error:
         raise InputError(
             f"checkpoint {path} does not hold the network that its own card describes: it was changed, or written by "
             f"another version of classaware ({type(error).__name__})."
@@ -100,7 +148,14 @@ def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
 
 def trained_steps(path: Path) -> int | None:
     """How many steps the network of a checkpoint, or of released weights, was trained; None where it does not say."""
+    if is_network_folder(path):
+        return read_folder(path).step
     return read_weights(path)[2] if is_released(path) else read_checkpoint(path).get("global_step")
+
+
+def network_sha256(path: Path) -> str:
+    """Checksum of a checkpoint's file; of a folder that ``save_pretrained`` wrote that of its weights."""
+    return sha256(path / WEIGHTS if is_network_folder(path) else path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

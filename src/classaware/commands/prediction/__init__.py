@@ -1,0 +1,1 @@
+"""What ``classaware predict`` is made of: which images, and the folder of its results."""
