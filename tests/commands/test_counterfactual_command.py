@@ -2,13 +2,17 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from staged_scenes import COLORS, StagedScenes
+
+from classaware.training.card import NetworkCard, build_network
 
 NAMES = ("grass", "sand", "water", "cow", "[bold]camel")
 MODULE = """
@@ -61,7 +65,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def options(place: Path, *more: str) -> list[str]:
     data = ["--dataset", "FolderDataset", "--dataset.root", "scenes", "--device", "cpu"]
     classes = ["--classes", "cow", "[bold]camel"]
-    networks = ["--networks", f"{place}:Context@body", "--against", f"{place}:Own@body"]
+    networks = ["--networks", f"{place}:Context", "--against", f"{place}:Own@body"]
     return ["insight", "counterfactual", *networks, *data, *classes, "--output", "out", *more]
 
 
@@ -115,3 +119,37 @@ def test_bad_input_is_one_line(place: Path, command: Callable[..., Any], more: l
     assert message in done.err
     assert len(done.err.splitlines()) == 1
     assert not Path("out/counterfactual.json").exists()
+
+
+def checkpoint_trained_on(root: Path, folder: Path) -> Path:
+    """A run with random weights whose card says that it learned from the scenes in ``root``."""
+    backbone = {"name": "test_resnet", "pretrained": "no"}
+    head = {"class_path": "classaware.models.FCNHead", "init_args": {"channels": 8}}
+    dataset = {"class_path": "classaware.data.FolderDataset", "init_args": {"root": str(root.absolute())}}
+    network = {"backbone": backbone, "head": head, "num_classes": 5}
+    card = NetworkCard(network, list(NAMES), COLORS.tolist(), 255, None, dataset)
+    state = {f"network.{name}": value for name, value in build_network(network).state_dict().items()}
+    folder.mkdir()
+    torch.save({"state_dict": state, "classaware": card.to_dict(), "global_step": 0}, folder / "last.ckpt")
+    return folder
+
+
+def test_networks_that_were_trained_on_other_data_are_named(
+    place: Path, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    here = checkpoint_trained_on(Path("scenes"), tmp_path / "here")
+    shutil.copytree("scenes", "copy")
+    there = checkpoint_trained_on(Path("copy"), tmp_path / "there")
+    networks = ["--networks", str(here), "--against", str(there), f"{place}:Own", "--objects", "2", "--device", "cpu"]
+    done = command("insight", "counterfactual", *networks, "--classes", "cow", "--output", "out")
+    assert done.status == 0, done.err
+    warning = "1 of the networks (there) were trained on other data"
+    assert f"WARNING: {warning}" in done.out
+    assert json.loads(Path("out/counterfactual.json").read_text())["warnings"][0].startswith(warning)
+    assert f"**Warning.** {warning}" in Path("out/counterfactual.md").read_text()
+
+
+def test_no_warning_of_networks_that_do_not_say(place: Path, command: Callable[..., Any]) -> None:
+    done = command(*options(place, "--objects", "2"))
+    assert "WARNING" not in done.out
+    assert json.loads(Path("out/counterfactual.json").read_text())["warnings"] == []

@@ -30,7 +30,7 @@ def test_help_of_every_command(command: Callable[..., Any], name: str) -> None:
     assert result.status == 0
     assert not result.err
     assert result.out.startswith(f"usage: classaware {name}")
-    assert "--output" in result.out or name in ("evaluate", "data", "insight", "weights")
+    assert "--output" in result.out or name in ("evaluate", "data", "insight", "weights", "export", "completion")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("fti", "fit"), ("evaluat", "evaluate"), ("predit", "predict")])
@@ -91,3 +91,12 @@ def test_status_reaches_the_shell() -> None:
     done = python_m("evaluate", "there-is-no-such.ckpt")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "classaware evaluate: error: checkpoint there-is-no-such.ckpt does not exist.\n"
+
+
+def test_a_traceback_can_be_asked_for(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("evaluate", "missing.ckpt")
+    last = command(*missing).err.splitlines()[-1]
+    monkeypatch.setenv("CLASSAWARE_TRACEBACK", "1")
+    lines = command(*missing).err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == last

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classaware.commands.data.output import fitted_table, paragraphs, print_parts
+from classaware.commands.output import fitted_table, paragraphs, print_parts
 
 ROWS = [["a very long name of class 1", "-12.34..+5.67"], ["short", "–"]]
 

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from classaware.evaluation.statistics import (
     image_weights,
     nan_mean,
+    or_none,
     paired_t_test,
     percentile_interval,
     resampled_groups,
     resampled_iou,
     sd,
+    t_test,
     welch_t_test,
 )
 
@@ -64,6 +66,14 @@ def test_welch_is_the_closed_formula() -> None:
     assert equal.degrees == pytest.approx(4)
     reach = T_TABLE[4] * math.sqrt(2 / 3)
     assert equal.interval == pytest.approx((-1 - reach, -1 + reach), rel=1e-5)
+
+
+def test_the_test_of_pairs_or_of_groups() -> None:
+    ours, theirs = [0.5, 0.53, 0.56], [0.49, 0.5, 0.54]
+    assert t_test(ours, theirs, paired=True) == paired_t_test(ours, theirs)
+    assert t_test(ours, theirs[:2], paired=False) == welch_t_test(ours, theirs[:2])
+    assert (or_none(math.nan), or_none(np.float64(0.5))) == (None, 0.5)
+    assert type(or_none(np.float64(0.5))) is float
 
 
 @pytest.mark.parametrize(

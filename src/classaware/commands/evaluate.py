@@ -148,7 +148,7 @@ def _record(evaluation: Evaluation, counts: Counts) -> EvaluationRecord:
         },
         inference=evaluation.inference.arguments
         | {"scale": "single" if len(scales) == 1 else "multi", "precision": "float32"},
-        checkpoint=named.provenance(),
+        checkpoint=named.provenance,
         training=plain_values(named.training()),
         versions=versions(),
         commit=commit(),

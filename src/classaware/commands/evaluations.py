@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from classaware.commands.configuration import plain_values
 from classaware.commands.evaluate import Evaluation, evaluate_network
 from classaware.errors import InputError
 from classaware.evaluation.record import EvaluationRecord, read_record, write_record
@@ -25,13 +25,13 @@ def stored_or_new(evaluation: Evaluation, places: Sequence[Path], path: Path, nu
     Raises:
         InputError: data that cannot be used, or a file that cannot be written.
     """
-    checksum = evaluation.named.provenance()["sha256"]
+    checksum = evaluation.named.provenance["sha256"]
     known = (record for place in places for record in _stored(place))
     found = next((r for r in known if r.checkpoint.get("sha256") == checksum and _fits(r, evaluation)), None)
     if found is None:
         check_writable(path)
-        write_record(path, evaluate_network(evaluation, num_workers))
-        found = read_record(path)
+        found = replace(evaluate_network(evaluation, num_workers), path=path)
+        write_record(path, found)
     return found
 
 
@@ -45,11 +45,11 @@ def _stored(folder: Path) -> Iterator[EvaluationRecord]:
 
 def _fits(record: EvaluationRecord, evaluation: Evaluation) -> bool:
     """Whether it is what this evaluation would find."""
-    dataset, way = evaluation.dataset, plain_values(evaluation.inference.arguments)
+    dataset, way = evaluation.dataset, evaluation.inference.arguments
     manifest = getattr(dataset, "manifest", None)
     return (
         record.data.get("split") == evaluation.split
-        and record.data.get("dataset") == plain_values(evaluation.arguments)
+        and record.data.get("dataset") == evaluation.arguments
         and record.data.get("manifest") == (manifest.files_sha256 if manifest else None)
         and {name: record.inference.get(name) for name in way} == way
         and record.class_names == tuple(dataset.class_names)

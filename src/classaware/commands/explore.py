@@ -7,9 +7,9 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
-from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
 from classaware.commands.insight.dependency import measure
-from classaware.commands.networks import add_subject_arguments, open_subjects
+from classaware.commands.output import make_table, plain, print_parts, progress_bar
+from classaware.commands.subjects import add_subject_arguments, open_subjects
 from classaware.data import SegmentationDataset
 from classaware.data.dataset import Sample
 from classaware.errors import InputError
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     samples = _pick(config, opened.dataset)
     maps, note = None, ""
     if config.dependency:
-        summary = measure(opened, config.split)
+        summary = measure(opened.subjects, opened.dataset, [config.split])
         form = summary.comparable_form
         maps, note = summary.forms[form].maps, values_note(form)
     with progress_bar("exploring") as progress:

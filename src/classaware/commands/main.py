@@ -1,6 +1,8 @@
 """``classaware COMMAND ...``: finds the command's file and turns every expected error into one line."""
 
+import os
 import sys
+import traceback
 from argparse import ArgumentError
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -18,8 +20,10 @@ COMMANDS = {
     "explore": "one HTML page: click a pixel, see what every network relates it to",
     "report": "one HTML report of one or several runs",
     "predict": "index masks and overlays for images",
+    "export": "a checkpoint as an ONNX or torch.export file, checked, with its card inside",
     "weights": "the network of a checkpoint as a .safetensors file to give to others",
     "recipes": "list the rows of the paper's tables and the parts they are made of, or show one",
+    "completion": "a script with which bash or zsh completes commands and options",
     "demo": "see CAR's effect on unseen class combinations, in minutes on a CPU",
 }
 
@@ -33,6 +37,7 @@ _USAGE = "\n".join(
         *(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()),
         "",
         "'classaware COMMAND --help' lists a command's options; 'classaware --version' prints the version.",
+        "CLASSAWARE_TRACEBACK=1 in the environment shows where in the code an error comes from.",
     ]
 )
 
@@ -83,6 +88,8 @@ def _known() -> str:
 
 
 def _fail(command: str, message: str, status: int = 2) -> int:
+    if os.environ.get("CLASSAWARE_TRACEBACK") and sys.exc_info()[0] is not None:
+        traceback.print_exc()
     program = f"classaware {command}".strip()
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
     return status

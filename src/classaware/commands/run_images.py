@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classaware.commands.data.output import progress_bar
+from classaware.commands.output import progress_bar
 from classaware.data import Sample, SegmentationDataset
 from classaware.errors import InputError
 from classaware.evaluation.comparable import aligned_counts

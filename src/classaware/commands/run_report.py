@@ -1,19 +1,19 @@
 """From runs to their report: evaluates, measures, looks, and writes the files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from classaware.commands.data.output import progress_bar
 from classaware.commands.evaluate import Evaluation
 from classaware.commands.evaluations import file_names, stored_or_new
-from classaware.commands.inference import build_inference
-from classaware.commands.networks import Named, name_networks, open_networks
+from classaware.commands.insight.dependency import measure
+from classaware.commands.networks import Named, check_features, open_networks
+from classaware.commands.output import progress_bar
 from classaware.commands.run_images import choose_shown, explore_shown, forget_explorer, paint_shown
+from classaware.commands.subjects import make_subjects, name_networks
 from classaware.data import SegmentationDataset
 from classaware.data.pairs import count_pairs
 from classaware.evaluation.combinations import read_combinations
@@ -22,9 +22,6 @@ from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import RareCombinations, rare_combinations
 from classaware.evaluation.record import EvaluationRecord
 from classaware.files import check_writable, write_atomically, write_json
-from classaware.insight.centers import measure_dependency
-from classaware.insight.dependency_numbers import summarize_dependency
-from classaware.insight.dependency_summary import DependencySummary
 from classaware.insight.report import write_report
 from classaware.insight.report_provenance import data_name
 from classaware.insight.run_report import run_report
@@ -85,18 +82,15 @@ def write_run_report(
     for name in (REPORT, NUMBERS, *([EXPLORER] if options.explorer else [])):
         check_writable(output / name)
     networks, dataset, arguments = open_networks([str(path) for path in checkpoints], dataset, arguments)
+    check_features(networks)
     for split in dict.fromkeys([*options.splits, *([options.train_split] if options.train_split else [])]):
         dataset.samples(split)
     names = name_networks(networks, options.names)
-    place = device or torch.device("cpu")
-    subjects = [
-        Subject(name, each.network.to(place), build_inference(None, each.card, each.given), place)
-        for name, each in zip(names, networks, strict=True)
-    ]
+    subjects = make_subjects(names, networks, device or torch.device("cpu"))
     runs = _evaluate(checkpoints, networks, subjects, Data(dataset, arguments), options, output / "evaluations")
     comparisons = {split: _compare(runs, split) for split in options.splits} if len(runs) > 1 else {}
     rarity = _rarity(runs, dataset, options)
-    dependency = _dependency(subjects, dataset, options.splits)
+    dependency = measure(subjects, dataset, options.splits)
     chosen = {split: choose_shown(runs, dataset, split, options.images) for split in options.splits}
     if options.explorer:
         write_atomically(output / EXPLORER, explore_shown(subjects, dataset, chosen, dependency))
@@ -143,7 +137,7 @@ def _evaluate(
             evaluation = Evaluation(named, *data, split, subject.inference, subject.device)
             path = folder / files[subject.name, split]
             records[split] = stored_or_new(evaluation, [folder, checkpoint.parent], path, options.num_workers)
-        runs.append(Run(subject.name, named.provenance(), named.training(), records, curves))
+        runs.append(Run(subject.name, named.provenance, named.training(), records, curves))
     return runs
 
 
@@ -176,17 +170,3 @@ def _rarity(
             for run in others
         ] or [rare_combinations([record], None, combinations, familiarity, (first.name, ""))]
     return found
-
-
-def _dependency(subjects: Sequence[Subject], dataset: SegmentationDataset, splits: Sequence[str]) -> DependencySummary:
-    samples = [sample for split in splits for sample in dataset.samples(split)]
-
-    def read() -> Iterator[tuple[Tensor, Tensor]]:
-        for sample in samples:
-            yield dataset.read(sample)
-
-    with progress_bar("looking") as progress:
-        centers = measure_dependency(
-            subjects, read(), dataset.ignore_index, dataset.num_classes, progress, len(samples)
-        )
-    return summarize_dependency(centers, dataset.class_names)

@@ -26,12 +26,12 @@ from classaware.evaluation.statistics import (
     Interval,
     TTest,
     nan_mean,
-    paired_t_test,
+    or_none,
     percentile_interval,
     resampled_groups,
     resampled_iou,
     sd,
-    welch_t_test,
+    t_test,
 )
 
 RESAMPLES = 2000
@@ -134,7 +134,6 @@ def compare(
     counts = aligned_counts(runs)
     sides = (make_side(names[0], ours), make_side(names[1], theirs))
     pairs = np.subtract(sides[0].mean_ious, sides[1].mean_ious).tolist() if paired else None
-    test = paired_t_test if paired else welch_t_test
     iou = resampled_iou(counts, resamples)
     means = nan_mean(iou, axis=2)
     split, images = len(ours), len(counts[0])
@@ -150,7 +149,7 @@ def compare(
         paired_by="seed" if paired else None,
         difference=sides[0].mean - sides[1].mean,
         difference_sd=None if pairs is None else sd(pairs),
-        test=test(sides[0].mean_ious, sides[1].mean_ious),
+        test=t_test(sides[0].mean_ious, sides[1].mean_ious, paired),
         image_interval=percentile_interval(by_image) if many else None,
         run_and_image_interval=percentile_interval(by_both) if many and several else None,
         resamples=resamples,
@@ -184,15 +183,11 @@ def _classes(
     return tuple(
         ClassDifference(
             name=name,
-            ours=_or_none(left[index]),
-            theirs=_or_none(right[index]),
-            difference=_or_none(left[index] - right[index]),
+            ours=or_none(left[index]),
+            theirs=or_none(right[index]),
+            difference=or_none(left[index] - right[index]),
             sd=sd(pairs[~np.isnan(pairs[:, index]), index].tolist()),
             interval=percentile_interval(spread[:, index]),
         )
         for index, name in enumerate(ours[0].class_names)
     )
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -17,11 +17,10 @@ from classaware.evaluation.statistics import (
     Interval,
     TTest,
     image_weights,
-    paired_t_test,
     percentile_interval,
     resampled_groups,
     sd,
-    welch_t_test,
+    t_test,
 )
 
 HOME, FAMILIAR_PLACE, UNFAMILIAR_PLACE = range(3)
@@ -173,10 +172,10 @@ def effect(
         recall=_at_places(measured.recall_Rn3, chosen_n),
         flips=_at_places(measured.flips_Rn3, chosen_n),
         sensitivity=float(sensitivity_1n[0, chosen_n].mean()),
-        interval=_interval(sensitivity_1n, source_n, chosen_n, resamples),
+        interval=mean_interval(sensitivity_1n, source_n, chosen_n, resamples),
         moving_objects=int(settled_n.sum()),
         moving=float(moving_1n[0, settled_n].mean()) if settled_n.any() else None,
-        moving_interval=_interval(moving_1n, source_n, settled_n, resamples),
+        moving_interval=mean_interval(moving_1n, source_n, settled_n, resamples),
     )
 
 
@@ -184,9 +183,10 @@ def _at_places(values_1n3: Floats, chosen_n: NDArray[np.bool_]) -> AtPlaces:
     return AtPlaces(*values_1n3[0, chosen_n].mean(axis=0).tolist())
 
 
-def _interval(
+def mean_interval(
     values_1n: Floats, source_n: NDArray[np.int64], chosen_n: NDArray[np.bool_], resamples: int
 ) -> Interval | None:
+    """95 % bootstrap interval over images of the mean over chosen objects; None for less than five images."""
     means = resampled_means(values_1n[:, chosen_n], source_n[chosen_n], resamples)
     return None if means is None else percentile_interval(means[0])
 
@@ -212,7 +212,6 @@ def _contrast(
 ) -> Contrast:
     means = values_Rn.mean(axis=1)
     ours, theirs = means[:split].tolist(), means[split:].tolist()
-    test = paired_t_test if paired else welch_t_test
     drawn = resampled_means(values_Rn, source_n, resamples)
     several = min(len(ours), len(theirs)) > 1
     by_image = by_both = None
@@ -225,7 +224,7 @@ def _contrast(
         theirs=float(np.mean(theirs)),
         difference=float(np.mean(ours) - np.mean(theirs)),
         difference_sd=sd(np.subtract(ours, theirs).tolist()) if paired else None,
-        test=test(ours, theirs),
+        test=t_test(ours, theirs, paired),
         image_interval=by_image,
         run_and_image_interval=by_both,
     )

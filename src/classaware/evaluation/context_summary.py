@@ -14,11 +14,11 @@ from classaware.evaluation.context_effects import (
     Group,
     Measured,
     effect,
-    resampled_means,
+    mean_interval,
 )
 from classaware.evaluation.familiarity import Rarity
 from classaware.evaluation.moves import Plan
-from classaware.evaluation.statistics import Interval, percentile_interval, sd
+from classaware.evaluation.statistics import Interval, sd
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,9 @@ class Objects:
             effects = tuple(self.effect(rows, chosen) for rows in groups)
             difference = interval = None
             if compared:
-                one, other = (self.measured.mean(rows).sensitivity()[:, chosen] for rows in groups)
-                difference = float((one - other).mean())
-                drawn = resampled_means(one - other, self.source_n[chosen], self.resamples)
-                interval = None if drawn is None else percentile_interval(drawn[0])
+                one, other = (self.measured.mean(rows).sensitivity() for rows in groups)
+                difference = float((one - other)[:, chosen].mean())
+                interval = mean_interval(one - other, self.source_n, chosen, self.resamples)
             found.append(ClassEffects(self.plan.class_names[index], effects, difference, interval))
         return tuple(found)
 

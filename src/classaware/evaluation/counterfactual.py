@@ -46,6 +46,7 @@ class Counterfactual:
         classes: every class of which an object moved.
         places: every class with every class that it was laid into.
         resamples: number of the bootstrap's resamples.
+        warnings: what makes the numbers mean less.
     """
 
     plan: Plan
@@ -58,6 +59,7 @@ class Counterfactual:
     classes: tuple[ClassEffects, ...]
     places: tuple[PlaceEffect, ...]
     resamples: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -88,6 +90,7 @@ class Counterfactual:
             "contrasts": [asdict(row) for row in self.contrasts],
             "classes": [asdict(row) for row in self.classes],
             "places": [asdict(row) for row in self.places],
+            "warnings": self.warnings,
         }
 
 

@@ -58,6 +58,8 @@ def sentences(result: Counterfactual) -> list[str]:
 def as_markdown(result: Counterfactual) -> str:
     """The whole result; every name is escaped."""
     parts = [f"# Objects in other contexts: {escaped(' and '.join(group.name for group in result.groups))}", ""]
+    for warning in result.warnings:
+        parts += [f"**Warning.** {escaped(warning)}", ""]
     parts += [f"* {escaped(line)}" for line in sentences(result)]
     for title, (head, rows) in tables(result):
         parts += ["", f"## {title}", "", *markdown_table(head, rows)]

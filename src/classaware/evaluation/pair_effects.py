@@ -7,8 +7,8 @@ import numpy as np
 
 from classaware.evaluation.combinations import Combinations
 from classaware.evaluation.familiarity import Familiarity, Rarity
-from classaware.evaluation.side_by_side import ENOUGH, Estimate, Mask, SideBySide, or_none
-from classaware.evaluation.statistics import Floats
+from classaware.evaluation.side_by_side import ENOUGH, Estimate, Mask, SideBySide
+from classaware.evaluation.statistics import Floats, or_none
 
 
 @dataclass(frozen=True)

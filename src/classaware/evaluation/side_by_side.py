@@ -13,9 +13,9 @@ from classaware.evaluation.statistics import (
     TTest,
     image_weights,
     nan_mean,
-    paired_t_test,
+    or_none,
     percentile_interval,
-    welch_t_test,
+    t_test,
 )
 
 Mask = NDArray[np.bool_]
@@ -105,16 +105,14 @@ class SideBySide:
         ours, theirs = nan_mean(values[:split], axis=0), nan_mean(values[split:], axis=0)
         one, other = values[:split, 0].tolist(), values[split:, 0].tolist()
         two = len(values) > split
-        test = None
-        if two and not np.isnan(one + other).any():
-            test = (paired_t_test if self._paired else welch_t_test)(one, other)
+        defined = two and not np.isnan(one + other).any()
         return Measure(
             ours=_estimate(ours, enough),
             theirs=_estimate(theirs, enough) if two else None,
             difference=_estimate(ours - theirs, enough) if two else None,
             our_runs=tuple(map(or_none, one)),
             their_runs=tuple(map(or_none, other)),
-            test=test,
+            test=t_test(one, other, self._paired) if defined else None,
         )
 
 
@@ -134,11 +132,6 @@ def side_names(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str]:
 def _beginning(names: Sequence[str]) -> str:
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     return "".join(letters[0] for letters in alike).rstrip(" -_./0123456789")
-
-
-def or_none(value: float) -> float | None:
-    """None instead of nan."""
-    return None if np.isnan(value) else float(value)
 
 
 def _weights(images: int, resamples: int) -> NDArray[np.int32]:

@@ -44,6 +44,16 @@ def sd(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+def or_none(value: float) -> float | None:
+    """None instead of nan."""
+    return None if np.isnan(value) else float(value)
+
+
+def t_test(ours: Sequence[float], theirs: Sequence[float], paired: bool) -> TTest:
+    """Of the differences of pairs, or of two groups that need not be of one size."""
+    return (paired_t_test if paired else welch_t_test)(ours, theirs)
+
+
 def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> TTest:
     """Student's t-test of the differences of pairs."""
     differences = np.subtract(ours, theirs)

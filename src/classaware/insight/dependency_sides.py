@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classaware.evaluation.side_by_side import pair_seeds
-from classaware.evaluation.statistics import TTest, paired_t_test, sd, welch_t_test
+from classaware.evaluation.statistics import TTest, sd, t_test
 from classaware.insight.dependency import Form
 from classaware.insight.dependency_numbers import changed_pairs, estimate, strongest_pairs
 from classaware.insight.dependency_summary import (
@@ -185,4 +185,4 @@ def _spread(values: Sequence[float]) -> float | None:
 def _test(ours: Sequence[float], theirs: Sequence[float], paired: bool) -> TTest:
     if np.isnan([*ours, *theirs]).any():
         return TTest("paired" if paired else "Welch", undefined="not defined: a network has no mean")
-    return (paired_t_test if paired else welch_t_test)(ours, theirs)
+    return t_test(ours, theirs, paired)

@@ -11,7 +11,7 @@ from classaware.errors import InputError
 from classaware.evaluation.comparison import Comparison
 from classaware.evaluation.rare_combinations import RareCombinations
 from classaware.evaluation.record import EvaluationRecord
-from classaware.evaluation.side_by_side import or_none
+from classaware.evaluation.statistics import or_none
 from classaware.insight.dependency_summary import DependencySummary
 from classaware.insight.report_blocks import SampleRow
 

@@ -53,13 +53,15 @@ class Subject:
         On the CPU. Without padding, windows and scales: what features are is one map of one image.
 
         Raises:
-            InputError: not an image, or features that are not finite, or logits that are nan.
+            InputError: not an image, no features or some that are not finite, or logits that are nan.
         """
         if image_3HW.ndim != 3 or image_3HW.shape[0] != 3 or image_3HW.dtype != torch.uint8:
             raise InputError(f"The image is {image_3HW.dtype} {tuple(image_3HW.shape)}. Give uint8 (3, height, width).")
         size = self.inference.image_size or (image_3HW.shape[1], image_3HW.shape[2])
         pixels = image_3HW.as_subclass(Tensor)[None].to(self.device)
         output: SegmenterOutput = self.network(resize_window(pixels, size) / 255)
+        if not output.taps:
+            raise InputError(f"network {self.name!r} gives no features to look at: use one with a tap, or name a layer.")
         features = output.features.float()
         if not bool(torch.isfinite(features).all()):
             raise InputError(

@@ -18,11 +18,9 @@ from classaware.models.heads import (
     SelfAttentionHead,
     UPerNetHead,
 )
+from classaware.models.network import Network
 from classaware.models.projection import FoldedProjection, Projection
 from classaware.models.segmenter import Segmenter, SegmenterOutput, create_segmenter
-
-Network = Segmenter | ForeignNetwork
-"""What can be measured and looked at: called with images it returns a `SegmenterOutput`, and knows ``num_classes``."""
 
 __all__ = [
     "HEADS",

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from classaware.errors import InputError
+from classaware.models.foreign_features import parse_place, to_maps
 from classaware.models.segmenter import SegmenterOutput
 
 _LOGITS = ("logits", "out")  # transformers' outputs; torchvision's dictionaries
@@ -19,27 +21,33 @@ class ForeignNetwork(nn.Module):
         network: takes float images (B, 3, H, W) in [0, 1] (a normalization belongs into it) and returns logits
             (B, K, h, w): a tensor, a mapping with "logits" or "out", an object with ``.logits``, or a sequence whose
             first entry is one of these.
-        layer: dotted name of the submodule whose output, (B, C, h, w), are the features; "name:input" takes what the
-            submodule is given instead, such as a classifier's features.
+        layer: dotted name of the submodule whose output are the features: maps (B, C, h, w), or (B, h, w, C) of an
+            ``nn.Linear`` or ``nn.LayerNorm``, or tokens (B, N, C), which fill a grid with the images' ratio of sides.
+            "name:input" takes what the submodule is given instead, such as a classifier's features. "name+5" says
+            that the first five tokens have no place in the image (class token, registers); up to eight are found
+            without it. None: no features, an output without taps.
         num_classes: K.
+        name: of the network, in errors; None: that of its class.
 
     Raises:
-        InputError: no such layer; when called, an output without logits of K classes, or features of another shape.
+        InputError: no such layer; when called, a network that raises an error of its own (its cause), an output
+            without logits of K classes, or features of another shape.
     """
 
-    def __init__(self, network: nn.Module, layer: str, num_classes: int) -> None:
+    def __init__(self, network: nn.Module, layer: str | None, num_classes: int, name: str | None = None) -> None:
         super().__init__()
         self.network = network
         self.layer = layer
         self.num_classes = num_classes
-        name, _, end = layer.partition(":")
-        if end not in ("", "input"):
-            raise InputError(f"layer {layer!r}: behind the colon only 'input' is known.")
-        self._takes_input = end == "input"
-        self._module = [_find(network, name)]  # in a list: it is part of the network, not a second child
+        self.name = name or type(network).__name__
+        self._place = None if layer is None else parse_place(layer)
+        # In a list: it is part of the network, not a second child.
+        self._module = [] if self._place is None else [_find(network, self._place.name, self.name)]
 
     def forward(self, images: Tensor) -> SegmenterOutput:
         """Logits, and the layer's features as the only tap."""
+        if self._place is None:
+            return SegmenterOutput(self._logits(self._predict(images), images), ())
         taken: list[Any] = []
 
         def take_output(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -49,31 +57,40 @@ class ForeignNetwork(nn.Module):
             taken.append(_kept(next(iter((*inputs, *named.values())), None)))
 
         layer = self._module[0]
-        if self._takes_input:
+        if self._place.takes_input:
             handle = layer.register_forward_pre_hook(take_input, with_kwargs=True)
         else:
             handle = layer.register_forward_hook(take_output)
         try:
-            logits = find_logits(self.network(images))
+            output = self._predict(images)
         finally:
             handle.remove()
+        return SegmenterOutput(self._logits(output, images), (self._features(taken, images),))
+
+    def _logits(self, output: Any, images: Tensor) -> Tensor:
+        logits = find_logits(output)
         if logits.ndim != 4 or logits.shape[:2] != (len(images), self.num_classes):
             raise InputError(
-                f"the network returns logits of shape {tuple(logits.shape)} for {len(images)} images; with "
+                f"network {self.name!r} returns logits of shape {tuple(logits.shape)} for {len(images)} images; with "
                 f"{self.num_classes} classes they must be ({len(images)}, {self.num_classes}, height, width)."
             )
-        return SegmenterOutput(logits, (self._features(taken),))
+        return logits
 
-    def _features(self, taken: list[Any]) -> Tensor:
+    def _predict(self, images: Tensor) -> Any:
+        try:
+            return self.network(images)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever another's code raises
+            raise InputError(
+                f"network {self.name!r} fails on images of shape {tuple(images.shape)}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _features(self, taken: list[Any], images: Tensor) -> Tensor:
+        assert self._place is not None
         if not taken:
             raise InputError(f"layer {self.layer!r} did not run: name one that every forward pass goes through.")
-        features = taken[-1]
-        if not isinstance(features, Tensor) or features.ndim != 4:
-            shape = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
-            raise InputError(
-                f"layer {self.layer!r} gives {shape}: name a layer with maps (images, channels, height, width)."
-            )
-        return features
+        return to_maps(taken[-1], self._place, self._module[0], images)
 
     def fold(self) -> "ForeignNetwork":
         """Itself: there is nothing to fold."""
@@ -109,10 +126,11 @@ def find_logits(output: Any) -> Tensor:
     )
 
 
-def _find(network: nn.Module, name: str) -> nn.Module:
+def _find(network: nn.Module, name: str, title: str) -> nn.Module:
     modules = dict(network.named_modules(remove_duplicate=False))  # a shared module has several names
     modules.pop("", None)
     if name not in modules:
         near = get_close_matches(name, modules, 3, 0.4) or list(modules)[-3:]
-        raise InputError(f"the network has no layer {name!r}: there are, among others, {', '.join(near) or 'none'}.")
+        known = ", ".join(near) or "none"
+        raise InputError(f"network {title!r} has no layer {name!r}: there are, among others, {known}.")
     return modules[name]

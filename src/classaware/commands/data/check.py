@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
+from classaware.commands.output import make_table, plain, print_parts, progress_bar
 from classaware.data.checking.check import Report, check
 from classaware.data.checking.findings import Finding
 from classaware.files import write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.data.output import make_table, plain, print_parts, progress_bar
+from classaware.commands.output import make_table, plain, print_parts, progress_bar
 from classaware.data.open import open_dataset
 from classaware.data.pairs import Pair, PairCounts, Together, count_pairs
 from classaware.errors import InputError

@@ -1,6 +1,5 @@
 """``classaware insight combinations``: scores by how familiar training made what stands together."""
 
-from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,13 @@ from rich.table import Table
 
 from classaware.commands.compare import read_side
 from classaware.commands.configuration import plain_values
-from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
+from classaware.commands.insight.training_data import warn_of_other_data
+from classaware.commands.networks import open_dataset
+from classaware.commands.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.data import SegmentationDataset
 from classaware.data.pairs import Together, count_pairs
 from classaware.errors import InputError
-from classaware.evaluation.combinations import aligned_combinations, few_names, read_combinations
+from classaware.evaluation.combinations import aligned_combinations, read_combinations
 from classaware.evaluation.combinations_csv import pairs_csv
 from classaware.evaluation.combinations_tables import tables
 from classaware.evaluation.combinations_text import as_markdown, sentences
@@ -23,7 +24,6 @@ from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import HEAD, RareCombinations, rare_combinations
 from classaware.evaluation.record import EvaluationRecord
 from classaware.files import check_writable, write_atomically, write_json
-from classaware.training.card import build_dataset
 
 _KINDS = ("json", "md", "csv", "png", "svg")
 
@@ -71,11 +71,12 @@ def run(arguments: Sequence[str]) -> None:
         check_writable(path)
     ours, theirs = read_side(config.records), read_side(config.against)
     given = parser.instantiate(config).dataset
-    dataset = _recorded_dataset(ours[0]) if given is None else given
+    dataset = open_dataset(ours[0].data.get("dataset"), ours[0].path) if given is None else given
     dataset.check_split(config.train_split)
     counted: dict[str, Any] = ours[0].data["dataset"] if given is None else plain_values(config.dataset.as_dict())
     result = _score(ours, theirs, dataset, config, names)
-    result = replace(result, warnings=(*result.warnings, *_other_training([*ours, *theirs], counted)))
+    trained_on = {str(run.path): _trained_on(run) for run in (*ours, *theirs)}
+    result = replace(result, warnings=(*result.warnings, *warn_of_other_data(trained_on, counted)))
     facts = {"dataset": counted, "split": ours[0].data["split"], "train_split": config.train_split}
     print_parts(*parts(result))
     write_combinations(config.output, result, facts)
@@ -113,29 +114,8 @@ def _names(config: Namespace) -> list[str]:
     return names
 
 
-def _recorded_dataset(record: EvaluationRecord) -> SegmentationDataset:
-    arguments: Any = record.data.get("dataset")
-    try:
-        if not isinstance(arguments, dict):
-            raise InputError("it does not say which")
-        return build_dataset(arguments)
-    except (InputError, ArgumentError, OSError) as error:
-        raise InputError(
-            f"the data set of {record.path} cannot be opened ({str(error).strip().rstrip('.')}): name it by --dataset."
-        ) from error
-
-
-def _other_training(runs: Sequence[EvaluationRecord], arguments: dict[str, Any]) -> list[str]:
-    """A warning where runs say that they were trained on other data than the labels that tell what is familiar."""
-    recorded = [run.training.get("configuration", {}).get("data", {}).get("dataset") for run in runs]
-    other = [str(run.path) for run, used in zip(runs, recorded, strict=True) if used not in (None, arguments)]
-    if not other:
-        return []
-    return [
-        f"{len(other)} of the runs ({few_names(other)}) were trained on other data, or on a data set in another "
-        "folder, than the one whose training labels say here what is familiar. Give what they were trained on by "
-        "--dataset if it holds the evaluated split too."
-    ]
+def _trained_on(run: EvaluationRecord) -> Any:
+    return run.training.get("configuration", {}).get("data", {}).get("dataset")
 
 
 def _score(

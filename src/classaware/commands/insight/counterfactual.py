@@ -1,6 +1,7 @@
 """``classaware insight counterfactual``: objects in other images, and how much their recognition hangs on context."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
-from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
+from classaware.commands.insight.training_data import warn_of_other_data
+from classaware.commands.output import fitted_table, paragraphs, print_parts, progress_bar
+from classaware.commands.subjects import Opened, add_subject_arguments, open_subjects
 from classaware.data.pairs import count_pairs
 from classaware.evaluation.counterfactual import Counterfactual, counterfactual
 from classaware.evaluation.counterfactual_text import as_csv, as_markdown, sentences, tables
@@ -64,12 +66,13 @@ def run(arguments: Sequence[str]) -> None:
     classes = None if config.classes is None else tuple(config.classes)
     draw = Draw(classes, config.objects, config.feather, config.seed)
     Familiarity.check(config.rare)
-    opened = open_subjects(parser, config)
+    opened = open_subjects(parser, config, features=False)
     for split in (config.split, config.train_split):
         opened.dataset.check_split(split)
     with progress_bar("counting") as progress:
         pairs = count_pairs(opened.dataset, config.train_split, progress=progress, together="touching")
     result = measure(opened, config.split, Familiarity(pairs, config.rare), draw)
+    result = replace(result, warnings=tuple(warn_of_other_data(opened.trained_on, opened.arguments)))
     origin = {"train_split": config.train_split, "dataset": opened.arguments, "sources": opened.sources}
     write_json(paths[0], result.to_dict() | origin)
     write_atomically(paths[1], as_markdown(result).encode())
@@ -97,7 +100,8 @@ def parts(result: Counterfactual) -> list[Table | str]:
     for title, (head, rows) in tables(result):
         more = f", the first {_ROWS} of {len(rows)}" if len(rows) > _ROWS else ""
         found += [f"{title}{more}:", fitted_table(head, rows[:_ROWS], texts=2 if title == "Places" else 1)]
-    return [*found, paragraphs(sentences(result))]
+    found.append(paragraphs(sentences(result)))
+    return [*found, *([paragraphs(f"WARNING: {each}" for each in result.warnings)] if result.warnings else [])]
 
 
 def examples(opened: Opened, result: Counterfactual) -> bytes:

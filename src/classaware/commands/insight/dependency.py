@@ -1,16 +1,15 @@
 """``classaware insight dependency``: class-dependency maps of networks, with their numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 from rich.table import Table
-from torch import Tensor
 
-from classaware.commands.data.output import fitted_table, paragraphs, print_parts, progress_bar
 from classaware.commands.insight.figure_files import write_figure
-from classaware.commands.networks import Opened, add_subject_arguments, open_subjects
-from classaware.data import Sample, SegmentationDataset
+from classaware.commands.output import fitted_table, paragraphs, print_parts, progress_bar
+from classaware.commands.subjects import Opened, add_subject_arguments, open_subjects
+from classaware.data import SegmentationDataset
 from classaware.files import check_writable, write_atomically, write_json
 from classaware.insight.centers import measure_dependency
 from classaware.insight.dependency import Form
@@ -19,6 +18,7 @@ from classaware.insight.dependency_plot import dependency_figure
 from classaware.insight.dependency_sides import DependencySides, Side, compare_sides
 from classaware.insight.dependency_summary import DependencySummary
 from classaware.insight.dependency_text import dependency_csv, sentences, tables
+from classaware.insight.subject import Subject
 
 FORMAT, VERSION = "classaware-dependency", 1
 _KINDS = ("png", "svg", "csv", "json")
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
     for path in paths:
         check_writable(path)
     opened = open_subjects(parser, config)
-    summary = measure(opened, config.split)
+    summary = measure([*opened.subjects, *opened.against], opened.dataset, [config.split])
     sides = None if opened.sides is None else compare(opened, summary, opened.sides)
     form: Form = config.form or ("paper" if len(summary.names) == 1 else summary.comparable_form)
     maps = summary.present_maps(form)
@@ -80,25 +80,18 @@ def compare(opened: Opened, summary: DependencySummary, titles: tuple[str, str])
     return compare_sides(summary, ours, theirs)
 
 
-def measure(opened: Opened, split: str) -> DependencySummary:
-    """One pass over the images of a split."""
-    dataset = opened.dataset
-    samples = dataset.samples(split)
+def measure(subjects: Sequence[Subject], dataset: SegmentationDataset, splits: Sequence[str]) -> DependencySummary:
+    """One pass over the images of some splits.
+
+    Raises:
+        InputError: no such split, an image that cannot be read, or features that cannot be measured.
+    """
+    samples = [sample for split in splits for sample in dataset.samples(split)]
+    pairs = map(dataset.read, samples)
+    ignore_index, num_classes = dataset.ignore_index, dataset.num_classes
     with progress_bar("looking") as progress:
-        centers = measure_dependency(
-            [*opened.subjects, *opened.against],
-            _read(dataset, samples),
-            dataset.ignore_index,
-            dataset.num_classes,
-            progress,
-            len(samples),
-        )
+        centers = measure_dependency(subjects, pairs, ignore_index, num_classes, progress, len(samples))
     return summarize_dependency(centers, dataset.class_names)
-
-
-def _read(dataset: SegmentationDataset, samples: Sequence[Sample]) -> Iterator[tuple[Tensor, Tensor]]:
-    for sample in samples:
-        yield dataset.read(sample)
 
 
 def parts(summary: DependencySummary, sides: DependencySides | None, form: Form) -> list[Table | str]:

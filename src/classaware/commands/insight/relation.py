@@ -11,9 +11,9 @@ import torch
 from jsonargparse import ArgumentParser
 from rich.table import Table
 
-from classaware.commands.data.output import make_table, plain, print_parts
 from classaware.commands.insight.figure_files import write_figure
-from classaware.commands.networks import add_subject_arguments, open_subjects
+from classaware.commands.output import make_table, plain, print_parts
+from classaware.commands.subjects import add_subject_arguments, open_subjects
 from classaware.data import Sample, SegmentationDataset, read_image
 from classaware.errors import InputError
 from classaware.files import check_writable, write_atomically, write_json

@@ -1,4 +1,4 @@
-"""What the actions on data print, and the progress that they show."""
+"""What commands print, and the progress that they show."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
