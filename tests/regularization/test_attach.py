@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 from classaware import ClassAwareRegularization, attach, attached
@@ -189,6 +190,14 @@ def test_tokens_are_maps(layout):
     torch.testing.assert_close(torch.stack(handle.losses(labels())), torch.stack(expected))
 
 
+def test_maps_need_no_grid():
+    network = Network(nn.Linear(6, K), "BHWC").double()
+    handle = attach(network, "head", num_classes=K, grid=(10, 12))
+    network(images())
+    with pytest.raises(ValueError, match=r"maps \(B, H, W, C; no grid or prefix_tokens\)"):
+        handle.losses(labels())
+
+
 def test_a_grid_can_be_given_and_must_fit():
     network = Network(nn.Linear(6, K), "BNC").double()
     handle = attach(network, "head", num_classes=K, prefix_tokens=1, grid=(12, 10))
@@ -271,6 +280,8 @@ def test_two_layers_can_have_car_at_once():
     assert first.losses(labels()).total != second.losses(labels()).total
     with pytest.raises(ValueError, match="'head' has CAR already"):
         attach(network, "head", num_classes=K)
+    with pytest.raises(ValueError, match="CAR's own"):
+        attach(network, "head.classaware.linear", num_classes=K)
 
 
 def test_the_last_of_several_runs_counts():
@@ -353,12 +364,18 @@ def test_under_autocast_features_are_half_and_terms_are_not():
 def test_a_layer_may_be_called_by_keyword():
     class ByKeyword(Network):
         def forward(self, images: Tensor) -> Tensor:
-            return self.head(input=self.body(images))
+            return self.head(**{self.name: self.body(images)})
 
-    network = ByKeyword(nn.Conv2d(6, K, 1)).double()
-    handle = attach(network, "head", num_classes=K)
-    network(images())
-    assert handle.losses(labels()).total > 0
+    class Named(nn.Conv2d):
+        def forward(self, features: Tensor) -> Tensor:
+            return super().forward(features)
+
+    for layer, name, linear in ((nn.Conv2d(6, K, 1), "input", True), (Named(6, K, 1), "features", False)):
+        network = ByKeyword(layer).double()
+        network.name = name
+        handle = attach(network, "head", num_classes=K, linear=linear)
+        network(images())
+        assert handle.losses(labels()).total > 0
 
 
 def weight_normed() -> nn.Module:
@@ -370,10 +387,21 @@ class Standardized(nn.Conv2d):
         return nn.functional.conv2d(input, self.weight - self.weight.mean(), self.bias)
 
 
+class ShiftedWeights(nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight + 1, bias)
+
+
+def pruned(name: str) -> nn.Module:
+    return prune.l1_unstructured(nn.Conv2d(6, K, 1), name, 2)
+
+
 NOT_FOLDABLE = {
     "groups": (lambda: nn.Conv2d(6, 6, 3, groups=3), "3 groups"),
     "weight norm": (weight_normed, "computed from others"),
     "own forward": (lambda: Standardized(6, K, 1), "Standardized computes something of its own"),
+    "own convolution": (lambda: ShiftedWeights(6, K, 1), "ShiftedWeights computes something of its own"),
+    "pruned bias": (lambda: pruned("bias"), "pruning"),
     "lazy": (lambda: nn.LazyConv2d(K, 1), "no weight yet|something of its own"),
 }
 
@@ -397,6 +425,64 @@ def test_a_weight_that_two_layers_share_is_not_folded_into():
     network[1].weight = network[0].weight
     with pytest.raises(ValueError, match="also that of a Linear"):
         attach(network, "1", num_classes=K)
+    network[1].weight = nn.Parameter(torch.eye(4))
+    network[1].bias = network[0].bias
+    with pytest.raises(ValueError, match="also that of a Linear"):
+        attach(network, "1", num_classes=K)
+
+
+def tie(network: Network) -> None:
+    network.other = nn.Conv2d(6, K, 1)
+    network.other.weight = network.head.weight
+
+
+AFTERWARDS: dict[str, Callable[[Network], Any]] = {
+    "weight norm": lambda network: nn.utils.parametrizations.weight_norm(network.head),
+    "pruned": lambda network: prune.l1_unstructured(network.head, "weight", 3),
+    "tied": tie,
+}
+
+
+@pytest.mark.parametrize("case", AFTERWARDS)
+def test_what_was_done_to_the_layer_since_is_seen_before_it_is_folded(case):
+    network = build("1x1")
+    handle = attach(network, "head", num_classes=K)
+    AFTERWARDS[case](network)
+    before = network(images())
+    with pytest.raises(ValueError, match="cannot be merged into 'head' any more"):
+        handle.fold()
+    assert torch.equal(network(images()), before)
+
+
+def test_a_layer_that_was_replaced_is_named():
+    network = build("1x1")
+    handle = attach(network, "head", num_classes=K)
+    network.head = nn.Identity()
+    with pytest.raises(ValueError, match="'head' has become Identity"):
+        handle.fold()
+    network.head = nn.Conv2d(6, K, 1)
+    with pytest.raises(ValueError, match=r"no longer attached.*the layer replaced"):
+        handle.fold()
+
+
+def test_quantization_of_an_attached_network_says_to_fold_first():
+    network = Network(nn.Linear(6, K), "BHWC")
+    attach(network, "head", num_classes=K)
+    quantized = torch.ao.quantization.quantize_dynamic(network.eval(), {nn.Linear}, torch.qint8)
+    with pytest.raises(RuntimeError, match=r"replaced by.*fold\(\) first"):
+        quantized(images(dtype=torch.float32))
+
+
+def test_averaged_copies_made_before_the_first_losses_have_running_centers_too():
+    network = build("1x1", torch.float32)
+    handle = attach(network, "head", num_classes=K, centers="ema")
+    average = torch.optim.swa_utils.AveragedModel(network)
+    network(images(dtype=torch.float32))
+    handle.losses(labels())
+    average.update_parameters(network)
+    average.update_parameters(network)
+    network.eval()
+    torch.testing.assert_close(average.eval()(images(dtype=torch.float32)), network(images(dtype=torch.float32)))
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -406,6 +492,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a foreign module": ({"at": nn.Conv2d(1, 1, 1)}, "no layer of this model"),
     "auto finds none": ({"num_classes": 9}, r"no layer has 9 outputs \(num_classes\).*'head'"),
     "grid of a convolution": ({"at": "head", "grid": (2, 2)}, "'head' is a convolution.*grid"),
+    "grid of three": ({"at": "head", "grid": (2, 2, 2)}, r"grid=\(2, 2, 2\)"),
+    "no grid": ({"at": "head", "grid": 4}, "grid=4"),
+    "empty grid": ({"at": "head", "grid": (0, 4)}, "rows=0"),
+    "no name": ({"at": None}, "at=None"),
     "negative prefix": ({"at": "head", "prefix_tokens": -1}, "prefix_tokens=-1"),
     "regularizer's own": ({"at": "head", "preset": "best"}, "preset='best'"),
     "misspelled option": ({"at": "head", "margin": 1}, "margin"),

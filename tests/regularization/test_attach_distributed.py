@@ -56,6 +56,8 @@ def wrapped(options: str, way: str) -> nn.Module:
     fully_shard(model)
     with pytest.raises(ValueError, match=r"sharded \(fully_shard\): gather its full state dict"):
         attached(model)[0].fold()
+    with pytest.raises(ValueError, match="attach before fully_shard"):
+        attach(model, "0", num_classes=K)
     return model
 
 

@@ -95,6 +95,20 @@ def test_transformers():
     attached_to(transformers.EomtForUniversalSegmentation(config), "upscale_block.block.0.conv1", 32, False)
 
 
+def test_another_number_of_classes_than_the_classifiers_is_named():
+    """An encoder's layer may have just as many outputs as were given by mistake."""
+    smp = library("segmentation_models_pytorch")
+    network = smp.FPN("mobilenet_v2", encoder_weights=None, classes=21)
+    with pytest.raises(ValueError, match=r"'segmentation_head.0' with 21 outputs, not 16"):
+        attach(network, num_classes=16)
+
+
+def test_networks_that_score_queries_are_attached_to_where_their_maps_are_read():
+    pixels = nn.ModuleDict({"decoder": nn.ModuleDict({"mask_projection": nn.Conv2d(4, 8, 1)})})
+    network = nn.ModuleDict({"pixel_level_module": pixels, "class_predictor": nn.Linear(8, K)})
+    attached_to(network, "pixel_level_module.decoder.mask_projection", 4)
+
+
 def test_inside_of_another_module():
     """As a LightningModule holds it."""
     network = nn.ModuleDict({"model": nn.ModuleDict({"decode_head": nn.ModuleDict({"conv_seg": nn.Conv2d(4, K, 1)})})})

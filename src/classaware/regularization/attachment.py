@@ -42,13 +42,14 @@ class Tap(nn.Module):
     def forward(
         self, layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The layer's forward pre-hook: what it is called with, the features linearly mapped and kept."""
-        x: Tensor = inputs[0] if inputs else named["input"]
+        """What the layer is called with, the features linearly mapped and kept."""
+        name = "input" if "input" in named else next(iter(named), "input")
+        x: Tensor = inputs[0] if inputs else named[name]
         if self.linear is not None:
             x = self.linear(x)
         if self.training and not _in_backward():
             self.kept = x
-        return ((x, *inputs[1:]), named) if inputs else ((), named | {"input": x})
+        return ((x, *inputs[1:]), named) if inputs else ((), named | {name: x})
 
     def train(self, mode: bool = True) -> "Tap":
         """As every module's; what was kept is let go of at the end of training."""
@@ -59,6 +60,17 @@ class Tap(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Without the last batch's features, which are part of a graph that cannot be copied."""
         return self.__dict__ | {"kept": None}
+
+
+def run_tap(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any] | None = None) -> Any:
+    """The layer's forward pre-hook: its own tap, also where the layer is a replica (DataParallel)."""
+    tap = getattr(layer, NAME, None)
+    if named is None or not isinstance(tap, Tap):
+        raise RuntimeError(
+            f"CAR was attached to a layer that something has replaced by {type(layer).__name__} (quantization?), "
+            "without CAR's linear layer: fold() first."
+        )
+    return tap(layer, inputs, named)
 
 
 class Attachment:
@@ -129,6 +141,9 @@ class Attachment:
         tap = self._tap()
         self._check_whole()
         if tap.linear is not None:
+            reason = why_not_foldable(self._layer()) or _shared(self.model, self._layer())
+            if reason is not None:
+                raise ValueError(f"the linear layer cannot be merged into {self.layer!r} any more, for {reason}.")
             fold_linear_map(tap.linear, self._layer())
         return self.remove()
 
@@ -149,19 +164,23 @@ class Attachment:
 
     def _layer(self) -> Layer:
         layer = self.model.get_submodule(self.layer)
-        assert isinstance(layer, Layer)
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                f"layer {self.layer!r} has become {type(layer).__name__}: ask attached(model) for what is there now."
+            )
         return layer
 
     def _tap(self) -> Tap:
         tap = getattr(self._layer(), NAME, None)
         if not isinstance(tap, Tap):
-            raise ValueError(f"CAR is no longer attached to {self.layer!r}: it was folded or removed.")
+            raise ValueError(
+                f"CAR is no longer attached to {self.layer!r}: it was folded or removed, or the layer replaced."
+            )
         return tap
 
     def _check_whole(self) -> None:
         """Weights can be changed, and stay so: what FSDP has gathered for a forward pass is a passing copy."""
-        fsdp = sys.modules.get("torch.distributed.fsdp")
-        if fsdp is not None and any(isinstance(module, fsdp.FSDPModule) for module in self.model.modules()):
+        if _is_sharded(self.model):
             raise ValueError(
                 "the network's weights are sharded (fully_shard): gather its full state dict "
                 "(torch.distributed.checkpoint.state_dict), load it into the same network, attached alike and not "
@@ -171,15 +190,15 @@ class Attachment:
     def _maps(self, x: Tensor, labels: Tensor) -> Tensor:
         """(B, C, H, W) of what the layer reads."""
         tap = self._tap()
-        if not isinstance(self._layer(), nn.Linear):
+        if not isinstance(self._layer(), nn.Linear) or not isinstance(labels, Tensor):
             return x
         if x.ndim == 3 and labels.ndim == 3:
             return tokens_to_maps(x, tap.prefix_tokens, tap.grid, (labels.shape[1], labels.shape[2]))
-        if x.ndim == 4:
+        if x.ndim == 4 and tap.grid is None and not tap.prefix_tokens:
             return x.permute(0, 3, 1, 2)
         raise ValueError(
             f"layer {self.layer!r} reads features of shape {tuple(x.shape)}, and the labels are {tuple(labels.shape)}: "
-            "features must be tokens (B, N, C) or maps (B, H, W, C), labels (B, H, W)."
+            "features must be tokens (B, N, C) or maps (B, H, W, C; no grid or prefix_tokens), labels (B, H, W)."
         )
 
     def __repr__(self) -> str:
@@ -226,8 +245,14 @@ def attach(
             (``linear=False`` does without), or a model that is wrapped or compiled already.
     """
     _check_model(model)
-    check_integers(0, {"prefix_tokens": prefix_tokens} | dict(zip(("rows", "columns"), grid or (), strict=False)))
+    check_integers(0, {"prefix_tokens": prefix_tokens})
+    if grid is not None:
+        if not isinstance(grid, tuple | list) or len(grid) != 2:
+            raise ValueError(f"grid={grid!r}: must be (rows, columns).")
+        check_integers(1, {"rows": grid[0], "columns": grid[1]})
     name, layer = find_layer(model, at, num_classes)
+    if NAME in name.split("."):
+        raise ValueError(f"layer {name!r} is CAR's own: attach to a layer of the network.")
     if hasattr(layer, NAME):
         raise ValueError(f"layer {name!r} has CAR already: fold() or remove() that first.")
     if not isinstance(layer, nn.Linear) and (grid is not None or prefix_tokens):
@@ -242,10 +267,14 @@ def attach(
                 "linear=False, with which CAR sees the features as they are."
             )
     regularization = ClassAwareRegularization(num_classes, ignore_index, **options).to(layer.weight.device)
+    if regularization.running is not None:
+        regularization.running.take_channels(
+            layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels, layer.weight
+        )
     tap = Tap(create_linear_map(layer, identity) if linear else None, regularization, grid, prefix_tokens)
     tap.train(layer.training)
     layer.add_module(NAME, tap)
-    tap.hook = layer.register_forward_pre_hook(tap, with_kwargs=True)
+    tap.hook = layer.register_forward_pre_hook(run_tap, with_kwargs=True)
     return Attachment(model, name)
 
 
@@ -262,17 +291,29 @@ def _check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"model is {type(model).__name__}: give a torch.nn.Module.")
     if isinstance(model, torch.jit.ScriptModule):
-        raise ValueError("a scripted model cannot be changed: attach before torch.jit.script.")
+        raise ValueError("a scripted model cannot be changed: attach before torch.jit.script, and fold before it, too.")
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
         raise ValueError(f"the model is in {type(model).__name__} already: attach before wrapping it.")
+    if _is_sharded(model):
+        raise ValueError("the model is sharded (FSDP) already: attach before fully_shard or FullyShardedDataParallel.")
     if hasattr(model, "_orig_mod") or any(m._compiled_call_impl is not None for m in model.modules()):
         raise ValueError("the model is compiled already, and would not see the change: attach before torch.compile.")
 
 
 def _shared(model: nn.Module, layer: Layer) -> str | None:
     """Whether another layer would change with this one's weight."""
-    owners = [m for m in model.modules() if m is not layer and any(p is layer.weight for p in m._parameters.values())]
-    return f"its weight is also that of a {type(owners[0]).__name__}" if owners else None
+    own = [p for p in layer._parameters.values() if p is not None]
+    owners = [m for m in model.modules() if m is not layer and any(p is q for p in m._parameters.values() for q in own)]
+    return f"its weight or bias is also that of a {type(owners[0]).__name__}" if owners else None
+
+
+def _is_sharded(model: nn.Module) -> bool:
+    """By fully_shard or FullyShardedDataParallel, also where the model is what the latter has wrapped."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and (
+        any(isinstance(m, fsdp.FSDPModule | fsdp.FullyShardedDataParallel) for m in model.modules())
+        or any(getattr(p, "_fsdp_flattened", False) for p in model.parameters())
+    )
 
 
 def _in_backward() -> bool:

@@ -46,6 +46,11 @@ class RunningCenters(nn.Module):
         self.register_buffer("centers_KC", torch.zeros(num_classes, 0))
         self.register_buffer("seen_K", torch.zeros(num_classes, dtype=torch.bool))
 
+    def take_channels(self, channels: int, like: Tensor) -> None:
+        """Have rows of that many channels from the start, so that copies made before the first features fit later."""
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        self.centers_KC = torch.zeros(len(self.seen_K), channels, dtype=dtype, device=like.device)
+
     def forward(self, mu_KC: Tensor, present_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take the batch's centers in (in training mode) and return the running ones.
 

@@ -15,8 +15,8 @@ _CLASSIFIERS = (
     "classifier.high_classifier",
     "classifier.4",
 )
-# EoMT scores queries, not pixels: its maps are read by the first upscaling.
-_EOMT = "upscale_block.block.0.conv1"
+# Networks that score queries, not pixels: what reads their maps (EoMT; Mask2Former, MaskFormer, OneFormer).
+_MASKS = ("upscale_block.block.0.conv1", "pixel_level_module.decoder.mask_projection")
 
 
 def find_layer(model: nn.Module, at: str | nn.Module, num_classes: int) -> tuple[str, Layer]:
@@ -37,8 +37,10 @@ def find_layer(model: nn.Module, at: str | nn.Module, num_classes: int) -> tuple
             raise ValueError(f"at={type(at).__name__}(...) is no layer of this model: give one that is in it.")
     elif at == "auto":
         name = _find_classifier({n: m for n, m in modules.items() if isinstance(m, Layer)}, num_classes)
-    else:
+    elif isinstance(at, str):
         name = at
+    else:
+        raise ValueError(f"at={at!r}: give a layer's name, the layer itself, or 'auto'.")
     if name not in modules:
         near = get_close_matches(name, modules, 3, 0.4) or list(modules)[-3:]
         raise ValueError(f"the network has no layer {name!r}: there are, among others, {', '.join(near) or 'none'}.")
@@ -56,13 +58,19 @@ def _find_classifier(layers: dict[str, Layer], num_classes: int) -> str:
     """By its usual name, else as the only layer with that many outputs outside of auxiliary heads."""
     main = {name: layer for name, layer in layers.items() if "aux" not in name}
     scoring = [name for name, layer in main.items() if _outputs(layer) == num_classes]
-    for usual in (*_CLASSIFIERS, _EOMT):
+    for usual in (*_CLASSIFIERS, *_MASKS):
         named = [name for name in main if f".{name}".endswith(f".{usual}")]
-        found = named if usual == _EOMT else [name for name in named if name in scoring]
+        found = named if usual in _MASKS else [name for name in named if name in scoring]
         if len(found) == 1:
             return found[0]
-    if len(scoring) == 1:
+    other = [name for name in main if any(f".{name}".endswith(f".{usual}") for usual in _CLASSIFIERS)]
+    if len(scoring) == 1 and not other:
         return scoring[0]
+    if other:
+        raise ValueError(
+            f"at='auto' finds the classifier {other[-1]!r} with {_outputs(main[other[-1]])} outputs, not {num_classes} "
+            f"(num_classes): correct num_classes, or name the layer that reads the features, such as at={other[-1]!r}."
+        )
     ends = scoring or list(main)[-3:]
     what = f"{len(scoring)} layers have" if scoring else "no layer has"
     raise ValueError(

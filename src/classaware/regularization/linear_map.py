@@ -52,26 +52,35 @@ def fold_linear_map(linear: nn.Conv2d | nn.Linear, layer: Layer) -> None:
     W'[o, n] = sum_c W[o, c] A[c, n] at every place of the kernel, b' = b + sum of W[o, c] a[c] over c and the kernel,
     with A, a the linear layer's weight and bias.
     """
-    weight, inner = layer.weight.double(), linear.weight.double().flatten(1)
+    weight, inner = _wide(layer.weight), _wide(linear.weight).flatten(1)
     if isinstance(layer, nn.ConvTranspose2d):
         folded = torch.einsum("coij,cn->noij", weight, inner)
     else:
         folded = torch.einsum("oc...,cn->on...", weight, inner)
     if linear.bias is not None and layer.bias is not None:
         over_kernel_OC = weight.unsqueeze(-1).flatten(2).sum(2)
-        layer.bias.copy_(layer.bias.double() + over_kernel_OC @ linear.bias.double())
+        layer.bias.copy_(_wide(layer.bias) + over_kernel_OC @ _wide(linear.bias))
     layer.weight.copy_(folded)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In float64, which Apple's GPUs do not have."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def why_not_foldable(layer: Layer) -> str | None:
     """What keeps a linear layer in front of ``layer`` from being merged into it; None: nothing."""
     plain: tuple[Callable[..., Tensor], ...] = (nn.Conv2d.forward, nn.ConvTranspose2d.forward, nn.Linear.forward)
-    if type(layer).forward not in plain:
+    own_conv = not isinstance(layer, nn.Linear | nn.ConvTranspose2d) and (
+        type(layer)._conv_forward is not nn.Conv2d._conv_forward
+    )
+    if type(layer).forward not in plain or own_conv:
         return f"{type(layer).__name__} computes something of its own"
     if not isinstance(layer, nn.Linear) and layer.groups != 1:
         return f"it is a convolution in {layer.groups} groups"
-    if is_parametrized(layer) or not isinstance(layer._parameters.get("weight"), nn.Parameter):
-        return "its weight is computed from others (weight or spectral norm)"
+    computed = any(getattr(layer, n) is not None and layer._parameters.get(n) is None for n in ("weight", "bias"))
+    if is_parametrized(layer) or computed:
+        return "its weight or bias is computed from others (weight or spectral norm, pruning)"
     if isinstance(layer.weight, UninitializedParameter):
         return "it has no weight yet (run the network once)"
     return None
