@@ -18,7 +18,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")  # without the name, which may be as long as names can be
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
@@ -37,7 +37,7 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")  # without the name, which may be as long as names can be
     try:
         if path.is_dir():
             raise IsADirectoryError(EISDIR, strerror(EISDIR))
@@ -46,6 +46,17 @@ def check_writable(path: Path) -> None:
         temporary.unlink()
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}): choose another place.") from error
+
+
+def given_path(text: str | Path) -> Path:
+    """A path that somebody gave.
+
+    Raises:
+        InputError: it is empty, which would be the working folder.
+    """
+    if isinstance(text, str) and not text:
+        raise InputError("the path '' is empty: give a name, or . for the working folder.")
+    return Path(text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -150,8 +150,10 @@ def test_two_images_for_one_result_are_refused(
         (["empty"], "empty"),
         (["empty/*.png"], "pattern empty/*.png"),
         (["--legend", "2"], "legend"),
+        ([""], "the path '' is empty"),
         (["classes.txt"], "classes.txt"),
         (["--output", "classes.txt"], "classes.txt"),
+        (["--output", ""], "the path '' is empty"),
     ],
 )
 def test_what_cannot_be_predicted_is_named(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from classaware.commands import predict
 from classaware.commands.prediction import results
+from classaware.files import check_writable
 
 
 @pytest.fixture
@@ -220,6 +222,70 @@ def test_a_damaged_record_is_named(
     else:
         record.write_bytes(content.encode(errors="surrogateescape"))
     assert str(record) in refused("predict", car_run / "last.ckpt", images, "--output", tmp_path / "out")
+
+
+def test_overwrite_gets_past_a_damaged_record(
+    command: Callable[..., Any], car_run: Path, images: Path, tmp_path: Path
+) -> None:
+    call = ["predict", car_run / "last.ckpt", images, "--output", tmp_path / "out"]
+    assert command(*call).status == 0
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out" / "predictions.json").write_text('{"format')
+    assert command(*call, "--overwrite", "true").out == f"{tmp_path / 'out'}\n"
+    assert contents(tmp_path / "out") == whole
+
+
+def test_what_is_empty_or_gone_is_done_anew(
+    command: Callable[..., Any], car_run: Path, images: Path, tmp_path: Path
+) -> None:
+    call = ["predict", car_run / "last.ckpt", images, "--output", tmp_path / "out"]
+    assert command(*call).status == 0
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out" / "masks" / "0.png").write_bytes(b"")
+    (tmp_path / "out" / "overlays" / "1.png").unlink()
+    (tmp_path / "out" / "overlays" / "2.png").write_bytes(b"")
+    assert command(*call).out == f"{tmp_path / 'out'}\n"
+    (tmp_path / "out" / "masks" / "0.png").unlink()
+    assert command(*call).out.startswith("2 of 3 images")
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_record_that_names_files_outside_removes_none(
+    refused: Callable[..., str], car_run: Path, images: Path, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    assert command("predict", car_run / "last.ckpt", images, "--output", tmp_path / "out").status == 0
+    record = tmp_path / "out" / "predictions.json"
+    content = json.loads(record.read_text())
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(b"mine")
+    for name in ("../../mine", str(tmp_path / "mine")):
+        record.write_text(json.dumps(content | {"images": {name: next(iter(content["images"].values()))}}))
+        call = ["predict", car_run / "last.ckpt", images, "--output", tmp_path / "out", "--flip", "true"]
+        assert "outside of the folder" in refused(*call)
+        assert command(*call, "--overwrite", "true").status == 0
+        assert mine.read_bytes() == b"mine"
+
+
+def test_the_longest_names_have_results(
+    command: Callable[..., Any], car_run: Path, images: Path, tmp_path: Path
+) -> None:
+    name = 251 * "x"
+    (images / "0.png").rename(images / f"{name}.png")
+    call = ["predict", car_run / "last.ckpt", images / f"{name}.png", "--output", tmp_path / "out"]
+    assert command(*call).status == 0
+    assert set(times(tmp_path / "out")) == {f"masks/{name}.png", f"overlays/{name}.png"}
+    check_writable(tmp_path / f"{name}.txt")
+    assert not (tmp_path / f"{name}.txt").exists()
+
+
+def test_two_that_begin_at_once_speak_of_all(tmp_path: Path) -> None:
+    """The later one waits for the record of the first."""
+    settings = {"network": {"sha256": "0"}, "overlays": False}
+    names = [{f"{k}-{i}": tmp_path / f"{k}-{i}.png" for i in range(300)} for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda images: results.open_results(tmp_path / "out", settings, images, False), names))
+    recorded = json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]
+    assert recorded.keys() == {name for images in names for name in images}
 
 
 def test_the_record_grows_with_the_images_and_not_their_square(tmp_path: Path) -> None:

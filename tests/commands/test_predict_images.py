@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from classaware.commands.prediction.images import name_results
+from classaware.data import read_image
+from classaware.deployment.hub import PretrainedSegmenter
 from classaware.errors import InputError
 
 
@@ -46,6 +49,48 @@ def test_patterns_keep_the_folders_behind_their_first_sign(tmp_path: Path, monke
 def test_a_file_with_a_sign_of_patterns_in_its_name_is_that_file(tmp_path: Path) -> None:
     touch(tmp_path, "[1].png", "1.png")
     assert name_results([tmp_path / "[1].png"]) == {"[1]": tmp_path / "[1].png"}
+
+
+def test_an_image_given_twice_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/0.jpg", "in/x/1.jpg")
+    monkeypatch.chdir(tmp_path)
+    first = {"0": Path("in/0.jpg"), "x/1": Path("in/x/1.jpg")}
+    assert name_results([Path("in"), tmp_path / "in" / "0.jpg", Path("in/x"), Path("in/*.jpg"), Path("in")]) == first
+
+
+def test_results_of_other_calls_are_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "0.png", "out/masks/0.png", "out/overlays/x/0.png", "out/in/1.png", "out/predictions.json")
+    touch(tmp_path, "data/masks/2.png")  # without a record beside it
+    wanted = {"0", "out/in/1", "data/masks/2"}
+    assert set(name_results([tmp_path])) == set(name_results([tmp_path / "**" / "*.png"])) == wanted
+    assert set(name_results([tmp_path / "out" / "masks"])) == {"0"}  # asked for
+
+
+def test_a_folder_with_brackets_in_its_name_gets_a_hint(tmp_path: Path) -> None:
+    touch(tmp_path, "photos [2020]/0.png")
+    with pytest.raises(InputError, match=r"\[\[\] is the sign \[ itself"):
+        name_results([tmp_path / "photos [2020]" / "*.png"])
+    assert set(name_results([tmp_path / "photos [[]2020]" / "*.png"])) == {"photos [2020]/0"}
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_photos_are_turned_upright_in_prediction_alone(
+    command: Callable[..., Any], plain_run: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (33, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned to the left by a quarter
+    Image.fromarray(np.rot90(pixels).copy()).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "damaged.png", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x09\x01")
+    assert command("predict", plain_run / "last.ckpt", tmp_path, "--output", tmp_path / "out").status == 0
+    for kind in ("masks", "overlays"):
+        upright = np.array(Image.open(tmp_path / "out" / kind / "upright.png"))
+        for name in ("turned", "damaged"):
+            assert np.array_equal(np.array(Image.open(tmp_path / "out" / kind / f"{name}.png")), upright), (kind, name)
+    network = PretrainedSegmenter.from_checkpoint(plain_run / "last.ckpt")
+    assert np.array_equal(network.predict(tmp_path / "turned.png"), network.predict(tmp_path / "upright.png"))
+    assert read_image(tmp_path / "turned.png").shape == (3, 50, 33)
 
 
 def test_results_are_no_images(command: Callable[..., Any], plain_run: Path, folder: Path, tmp_path: Path) -> None:

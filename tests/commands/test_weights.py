@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from classaware.training import load_network
+from classaware.training.folder import portable, without_places
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def released(car_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_it_holds_the_network_alone_and_its_card(released: Path, car_run: Path) -> None:
+def test_it_holds_the_network_alone_and_its_card(released: Path, car_run: Path, folder: Path) -> None:
     checkpoint = torch.load(car_run / "best.ckpt", weights_only=True)
     state = {n.removeprefix("network."): v for n, v in checkpoint["state_dict"].items() if n.startswith("network.")}
     weights = load_file(released)
@@ -31,8 +32,10 @@ def test_it_holds_the_network_alone_and_its_card(released: Path, car_run: Path) 
     assert all(torch.equal(value, state[name]) and value.dtype == state[name].dtype for name, value in weights.items())
     with safe_open(released, "pt") as file:
         metadata = file.metadata()
-    expected = {"card": checkpoint["classaware"], "step": checkpoint["global_step"]}
+    expected = {"card": portable(checkpoint["classaware"]), "step": checkpoint["global_step"]}
     assert json.loads(metadata["classaware"]) == json.loads(json.dumps(expected))
+    assert str(folder) in json.dumps(checkpoint["classaware"])
+    assert str(folder.parent) not in metadata["classaware"]
     assert released.stat().st_size < (car_run / "best.ckpt").stat().st_size
     assert [path.name for path in released.parent.iterdir()] == [released.name]
 
@@ -40,7 +43,7 @@ def test_it_holds_the_network_alone_and_its_card(released: Path, car_run: Path) 
 def test_the_network_is_the_same(released: Path, car_run: Path) -> None:
     ours, card = load_network(released)
     theirs, their_card = load_network(car_run / "best.ckpt")
-    assert json.dumps(card.to_dict()) == json.dumps(their_card.to_dict())
+    assert json.dumps(card.to_dict()) == json.dumps(portable(their_card.to_dict()))
     assert not ours.training
     images = torch.rand(1, 3, 48, 64)
     with torch.no_grad():
@@ -52,7 +55,8 @@ def test_evaluate_and_predict_take_it(
 ) -> None:
     records = []
     for name, path in (("weights", released), ("checkpoint", car_run / "best.ckpt")):
-        result = command("evaluate", path, "--num_workers", 0, "--device", "cpu", "--json", tmp_path / name)
+        more = ["--num_workers", 0, "--device", "cpu", "--json", tmp_path / name]
+        result = command("evaluate", path, "--dataset", "FolderDataset", "--dataset.root", folder, *more)
         assert result.status == 0, result.err
         records.append(json.loads((tmp_path / name).read_text()))
         out = tmp_path / "masks" / name
@@ -61,6 +65,7 @@ def test_evaluate_and_predict_take_it(
     ours, theirs = records
     assert ours["checkpoint"]["step"] == theirs["checkpoint"]["step"]
     assert ours["checkpoint"]["path"] == str(released)
+    theirs["training"] = without_places(theirs["training"])
     apart = ("checkpoint", "date")
     assert {k: v for k, v in ours.items() if k not in apart} == {k: v for k, v in theirs.items() if k not in apart}
     masks = sorted((tmp_path / "masks" / "weights").rglob("*.png"))
@@ -68,6 +73,22 @@ def test_evaluate_and_predict_take_it(
     for mask in masks:
         other = tmp_path / "masks" / "checkpoint" / mask.relative_to(tmp_path / "masks" / "weights")
         assert mask.read_bytes() == other.read_bytes()
+
+
+def test_data_whose_place_it_does_not_say_are_asked_for(
+    refused: Callable[..., str], released: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where something of that name happens to be in the working folder."""
+    monkeypatch.chdir(folder.parent)
+    assert Path(folder.name).is_dir()
+    error = refused("evaluate", released, "--num_workers", 0, "--device", "cpu")
+    assert "name it by --dataset" in error
+    assert "machine of the training" in error
+
+
+def test_an_empty_path_is_refused(refused: Callable[..., str], car_run: Path, tmp_path: Path) -> None:
+    for given in (("", tmp_path / "a.safetensors"), (car_run / "best.ckpt", "")):
+        assert "the path '' is empty" in refused("weights", *given)
 
 
 def test_it_can_be_written_from_itself(command: Callable[..., Any], released: Path, tmp_path: Path) -> None:

@@ -265,6 +265,52 @@ def test_saving_again_replaces_the_network_and_keeps_the_readme(folder: Path) ->
     assert bool((PretrainedSegmenter.from_pretrained(folder).network.classifier.weight == 0.5).all())
 
 
+def test_saving_another_network_replaces_the_page_of_the_first(folder: Path) -> None:
+    first = (folder / "README.md").read_text()
+    network = PretrainedSegmenter.from_pretrained(folder)
+    network.card = dataclasses.replace(network.card, class_names=["one", "two", "three"])
+    network.save_pretrained(folder)
+    second = (folder / "README.md").read_text()
+    assert second != first
+    assert "| 0 | one |" in second
+    # A page that somebody edited stays, however often.
+    (folder / "README.md").write_text(second + "mine")
+    for name in ("four", "five"):
+        network.card = dataclasses.replace(network.card, class_names=[name, "two", "three"])
+        network.save_pretrained(folder)
+        assert (folder / "README.md").read_text() == second + "mine"
+    # So does one beside a configuration that nobody can read.
+    (folder / "config.json").write_text("{")
+    network.save_pretrained(folder)
+    assert (folder / "README.md").read_text() == second + "mine"
+
+
+@pytest.mark.parametrize("device", ["abacus", "meta:", "privateuseone:7", 3.5])
+def test_a_device_that_is_not_there_is_named(saved: Path, device: Any) -> None:
+    with pytest.raises(InputError, match="map_location="):
+        PretrainedSegmenter.from_pretrained(saved, map_location=device)
+
+
+def test_an_empty_path_is_not_the_working_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved)
+    network = PretrainedSegmenter.from_pretrained(".")
+    before = {path: path.read_bytes() for path in saved.iterdir()}
+    for call in (
+        PretrainedSegmenter.from_pretrained,
+        PretrainedSegmenter.from_checkpoint,
+        network.predict,
+        network.save_pretrained,
+    ):
+        with pytest.raises(InputError, match="path '' is empty"):
+            call("")
+    assert {path: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_names_may_be_as_long_as_names_can_be(saved: Path, tmp_path: Path) -> None:
+    PretrainedSegmenter.from_pretrained(saved).save_pretrained(tmp_path / (255 * "x"))
+    assert names_in(tmp_path) == [255 * "x"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_nothing_is_half_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, images: torch.Tensor
@@ -347,10 +393,15 @@ def test_a_configuration_calls_no_function(folder: Path, tmp_path: Path) -> None
     """It may come from anybody; ``weights_only`` loading would be worth nothing otherwise."""
     command = {"class_path": "os.system", "init_args": {"command": f"touch {tmp_path / 'done'}"}}
     opened = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(tmp_path / "done")]}}
-    for head in (command, opened, "os.abort", {"class_path": "builtins.exec"}, {"class_path": 3}, None):
+    hidden = json.dumps(command).replace("os.system", "os\\u002esystem")  # a name without a dot to whoever looks
+    for head in (command, opened, hidden, "os.abort", {"class_path": "builtins.exec"}, {"class_path": 3}, None):
         config_of(folder, card=CARD.to_dict() | {"network": CARD.network | {"head": head}})
         with pytest.raises(InputError, match="its own card"):
             PretrainedSegmenter.from_pretrained(folder)
+    behind = {f"head.{name}": value for name, value in command.items()}
+    config_of(folder, card=CARD.to_dict() | {"network": CARD.network | behind})
+    with pytest.raises(InputError, match="its own card"):
+        PretrainedSegmenter.from_pretrained(folder)
     assert not (tmp_path / "done").exists()
 
 
@@ -374,7 +425,7 @@ def test_what_is_nowhere_is_one_error(name: str, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as error:
         PretrainedSegmenter.from_pretrained(name, local_files_only=True, cache_dir=tmp_path / "cache")
-    assert repr(name) in str(error.value) or "config.json" in str(error.value)
+    assert repr(name) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -396,9 +447,12 @@ def test_a_repository_that_is_in_the_cache_is_loaded_offline(saved: Path, tmp_pa
 
 def test_pushing_uploads_the_folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploads: list[dict[str, bytes]] = []
+    created = 0
 
     class Api(HfApi):
         def create_repo(self, repo_id: str, **more: Any) -> Any:
+            nonlocal created
+            created += 1
             return type("Url", (), {"repo_id": repo_id})
 
         def upload_folder(self, *, folder_path: Any, **more: Any) -> Any:
@@ -411,6 +465,11 @@ def test_pushing_uploads_the_folder(saved: Path, tmp_path: Path, monkeypatch: py
     assert network.save_pretrained(tmp_path / "streets", push_to_hub=True) == "https://hub/streets"
     own = {path.name: path.read_bytes() for path in saved.iterdir()}
     assert uploads == [own, own]
+    with pytest.raises(InputError, match="card"):
+        network.push_to_hub("jane/streets", config={"a": 1})
+    with pytest.raises(InputError, match="card"):
+        network.save_pretrained(tmp_path / "y", config={"a": 1}, push_to_hub=True)
+    assert (created, len(uploads)) == (2, 2)
 
 
 def test_steps_and_checksum_of_a_folder_are_known(saved: Path, checkpoint: Path) -> None:

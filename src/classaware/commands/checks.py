@@ -1,11 +1,21 @@
 """What would show itself only after training began, or without the name of the file at fault."""
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import Namespace
 
 from classaware.errors import InputError
+from classaware.files import given_path
+
+
+def path_given(text: str | Path) -> Path:
+    """A path on the command line: an empty one, as of a variable that is not set, would be the working folder."""
+    try:
+        return given_path(text)
+    except InputError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def check_numbers(seed: int, trainer: Namespace) -> None:

@@ -17,7 +17,7 @@ from classaware.deployment.exported import ExportedNetwork, is_exported
 from classaware.deployment.opening import open_network
 from classaware.errors import InputError
 from classaware.models import ForeignNetwork, Network
-from classaware.training.card import LAST, NetworkCard, build_dataset, network_sha256, trained_steps
+from classaware.training.card import LAST, NetworkCard, build_dataset, is_trusted, network_sha256, trained_steps
 from classaware.training.folder import is_network_folder
 
 FORM = (
@@ -124,8 +124,9 @@ def open_dataset(arguments: Any, source: Path | None) -> SegmentationDataset:
     try:
         if not isinstance(arguments, dict):
             raise InputError("it does not say which")
-        return build_dataset(arguments)
-    except (InputError, ArgumentError, OSError) as error:
+        given_away = source is not None and (is_exported(source) or not is_trusted(source))
+        return build_dataset(arguments, trusted=not given_away)
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError, ArgumentError, OSError) as error:
         reason = str(error).strip().rstrip(".")
         raise InputError(f"the data set of {source} cannot be opened ({reason}): name it by --dataset.") from error
 

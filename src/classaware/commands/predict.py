@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
+from classaware.commands.checks import path_given
 from classaware.commands.inference import add_inference_arguments, build_inference, pick_device
 from classaware.commands.prediction.images import name_results
 from classaware.commands.prediction.results import Results, mask_path, open_results, overlay_path
-from classaware.data import read_image
+from classaware.data import IMAGE_SUFFIXES, read_image
 from classaware.deployment.exported import ExportedNetwork
 from classaware.deployment.opening import open_network
 from classaware.deployment.prediction import index_png, predict_image
@@ -61,18 +62,22 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument(
         "checkpoint",
-        type=Path,
+        type=path_given,
         help="written by 'classaware fit', 'weights' or 'export', or a folder by save_pretrained",
     )
     add_inference_arguments(parser)
     parser.add_argument(
         "images",
-        type=Path,
+        type=path_given,
         nargs="+",
-        help="image files, folders (searched in depth), or patterns in quotes ('photos/**/*.jpg')",
+        help=f"image files, folders (searched in depth for {', '.join(sorted(IMAGE_SUFFIXES))}), or patterns in quotes "
+        "('photos/**/*.jpg'); photos are turned upright by their EXIF data",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for masks/, overlays/ and predictions.json, their settings"
+        "--output",
+        type=path_given,
+        required=True,
+        help="folder for masks/, overlays/ and predictions.json, their settings",
     )
     parser.add_argument("--overlays", type=bool, default=True, help="write overlays too")
     parser.add_argument("--alpha", type=float, default=0.5, help="strength of the colors in the overlays, 0 to 1")
@@ -142,7 +147,7 @@ def _predict(predictor: Predictor, images: Mapping[str, Path], results: Results)
 
 
 def _look(predictor: Predictor, path: Path) -> tuple[Any, Any]:
-    image = np.ascontiguousarray(read_image(path).permute(1, 2, 0).numpy())
+    image = np.ascontiguousarray(read_image(path, upright=True).permute(1, 2, 0).numpy())
     return image, predict_image(predictor.network, image, predictor.inference, predictor.device)
 
 

@@ -1,10 +1,10 @@
 """``classaware weights``: what of a checkpoint is worth giving to others."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from classaware.commands.checks import path_given
 from classaware.errors import InputError
 from classaware.files import check_writable
 from classaware.training.card import load_network, trained_steps
@@ -17,11 +17,11 @@ def build_parser() -> ArgumentParser:
         prog="classaware weights",
         description="Write the network of a checkpoint, without optimizer and losses, as a .safetensors file, which "
         "'classaware evaluate' and 'predict' take like the checkpoint. Its metadata say what the network is and how it "
-        "was trained, paths of data included.",
+        "was trained; of paths on this machine only the last part is written.",
         exit_on_error=False,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by 'classaware fit'")
-    parser.add_argument("output", type=Path, help=f"file to write, *{SUFFIX}")
+    parser.add_argument("checkpoint", type=path_given, help="written by 'classaware fit'")
+    parser.add_argument("output", type=path_given, help=f"file to write, *{SUFFIX}")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace a file that is there")
     return parser
 

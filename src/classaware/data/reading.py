@@ -6,19 +6,35 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from classaware.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
-def read_image(path: Path) -> torch.Tensor:
-    """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped."""
+def read_image(path: Path, upright: bool = False) -> torch.Tensor:
+    """An image file as uint8 (3, H, W); gray becomes RGB, transparency is dropped.
+
+    Args:
+        path: of the file.
+        upright: turn it as its EXIF data say. Data sets do not: their masks are drawn on the pixels as they are stored.
+
+    Raises:
+        InputError: no such file, one that cannot be read as an image, or 16 and 32 bits.
+    """
     with _open(path, path) as picture:
         if picture.mode.startswith(("I", "F")):  # the conversion to RGB would cut all values at 255
             raise InputError(f"{path} is a gray picture of 16 or 32 bits ({picture.mode}): convert it to 8 bits.")
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
+        turned = _turned(picture) if upright else picture
+        return torch.from_numpy(np.array(turned.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # whatever damaged EXIF data make the reader raise: they are no part of the pixels
+        return picture
 
 
 def read_mask(path: Path) -> NDArray[np.int64]:

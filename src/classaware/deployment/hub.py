@@ -16,9 +16,18 @@ from classaware.deployment.hub_page import describe_network
 from classaware.deployment.measured import find_metrics
 from classaware.deployment.prediction import card_inference, predict_image
 from classaware.errors import InputError
+from classaware.files import given_path, sha256
 from classaware.models import Segmenter, SegmenterOutput
 from classaware.training.card import NetworkCard, load_network, open_folder, trained_steps
-from classaware.training.folder import CONFIG, WEIGHTS, NetworkFolder, read_folder, write_folder
+from classaware.training.folder import (
+    CONFIG,
+    WEIGHTS,
+    NetworkFolder,
+    page_sha256,
+    read_folder,
+    write_folder,
+    write_page_sha256,
+)
 
 _PAGE = "README.md"
 
@@ -63,7 +72,7 @@ class PretrainedSegmenter(
         Raises:
             InputError: a file that cannot be read, or a record of another network.
         """
-        path = Path(path)
+        path = given_path(path)
         network, card = load_network(path)
         measured = find_metrics(path, None if metrics is None else Path(metrics))
         return cls(network, card, trained_steps(path), measured).eval()
@@ -83,6 +92,9 @@ class PretrainedSegmenter(
     ) -> "PretrainedSegmenter":
         """The network of a folder, or of a repository on the Hub, in eval mode.
 
+        The folder may come from anybody: it can name heads of classaware and of modules that are imported already, and
+        nothing is imported, called or opened because it says so.
+
         Args:
             pretrained_model_name_or_path: a folder that `save_pretrained` wrote, else "user/name" on the Hub.
             force_download: get files anew that are in the cache.
@@ -94,10 +106,10 @@ class PretrainedSegmenter(
             strict: refuse weights that lack a tensor of the network, or have others.
 
         Raises:
-            InputError: neither a folder nor to be had from the Hub; or files that are missing, damaged or do not
-                belong together.
+            InputError: neither a folder nor to be had from the Hub; files that are missing, damaged or do not belong
+                together; a head of a module that is not imported; a device that cannot be used here.
         """
-        folder = Path(pretrained_model_name_or_path)
+        folder = given_path(pretrained_model_name_or_path)
         if folder.is_file():
             raise InputError(f"{folder} is a file: give the folder that it is in, or use from_checkpoint.")
         if not folder.is_dir():
@@ -111,7 +123,11 @@ class PretrainedSegmenter(
             folder = _download(str(pretrained_model_name_or_path), wanted)
         content = read_folder(folder)
         network, card = open_folder(folder, content, strict)
-        return cls(network, card, content.step, content.metrics).to(map_location).eval()
+        loaded = cls(network, card, content.step, content.metrics)
+        try:
+            return loaded.to(torch.device(map_location)).eval()
+        except (RuntimeError, AssertionError, TypeError, ImportError) as error:
+            raise InputError(f"map_location={map_location!r} cannot be used here: use 'cpu'.") from error
 
     def forward(self, images: Tensor) -> SegmenterOutput:
         """Images (B, 3, H, W), float in [0, 1], to logits (B, K, h, w) and taps, see `Segmenter`."""
@@ -128,7 +144,7 @@ class PretrainedSegmenter(
         The same as ``classaware predict`` writes. This network's mode (train or eval) does not matter.
 
         Args:
-            image: (H, W, 3) RGB, or an image file.
+            image: (H, W, 3) RGB, or an image file, which is turned upright where its EXIF data say how.
 
         Returns:
             (H, W).
@@ -137,7 +153,7 @@ class PretrainedSegmenter(
             InputError: another array, or a file that is no image.
         """
         if isinstance(image, str | Path):
-            image = read_image(Path(image)).permute(1, 2, 0).numpy()
+            image = read_image(given_path(image), upright=True).permute(1, 2, 0).numpy()
         if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"The image is {found}. Give uint8 (height, width, 3), or the path of a file.")
@@ -155,7 +171,12 @@ class PretrainedSegmenter(
         model_card_kwargs: dict[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Write the folder: all of it or nothing; files of an earlier network are replaced, a README is kept.
+        """Write the folder.
+
+        A new folder is there whole or not at all. In one that is there already the files of an earlier network are
+        replaced one after the other, when all are written; should that stop between them, reading it is refused, for
+        ``config.json`` knows the checksum of the weights. Other files stay, and so does a ``README.md`` that somebody
+        edited.
 
         Args:
             save_directory: the folder.
@@ -171,12 +192,12 @@ class PretrainedSegmenter(
         Raises:
             InputError: the place cannot be written to.
         """
-        if config is not None:
-            raise InputError("config is the network's card: change PretrainedSegmenter.card instead.")
-        target = Path(save_directory).absolute()
-        scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        _check_config(config)
+        target = given_path(save_directory).absolute()
+        scratch = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
             super().save_pretrained(scratch, model_card_kwargs=model_card_kwargs)
+            write_page_sha256(scratch, sha256(scratch / _PAGE))
             _move(scratch, target)
         except OSError as error:
             raise InputError(f"cannot write {target} ({error.strerror}): choose another place.") from error
@@ -187,6 +208,23 @@ class PretrainedSegmenter(
         return self.push_to_hub(
             repo_id=repo_id or target.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs
         )
+
+    def push_to_hub(self, repo_id: str, **more: Any) -> str:
+        """Upload the folder, see ``PyTorchModelHubMixin.push_to_hub``.
+
+        Args:
+            repo_id: "user/name" on the Hub.
+            more: the mixin's own keywords; "config" must be None: the configuration is the network's card.
+
+        Returns:
+            Address of the upload.
+
+        Raises:
+            InputError: a configuration; nothing is created then.
+        """
+        _check_config(more.get("config"))
+        address: str = super().push_to_hub(repo_id, **more)
+        return address
 
     def _save_pretrained(self, save_directory: Path) -> None:
         content = NetworkFolder(self.network.state_dict(), self.card.to_dict(), self.step, self.metrics)
@@ -200,6 +238,11 @@ class PretrainedSegmenter(
             kwargs: entries of the Hub's metadata, such as ``license="mit"``, which is for whoever publishes to say.
         """
         return ModelCard(describe_network(self.card, self.step, self.metrics, self._hub_mixin_info, kwargs))
+
+
+def _check_config(config: Any) -> None:
+    if config is not None:
+        raise InputError("config is the network's card: change PretrainedSegmenter.card instead.")
 
 
 def _download(name: str, wanted: dict[str, Any]) -> Path:
@@ -225,7 +268,13 @@ def _move(scratch: Path, target: Path) -> None:
     if not target.exists():
         scratch.replace(target)
         return
-    kept = [_PAGE] if (target / _PAGE).exists() else []
+    kept = [_PAGE] if _is_edited(target) else []
     for name in (_PAGE, WEIGHTS, CONFIG):
         if name not in kept:
             (scratch / name).replace(target / name)
+
+
+def _is_edited(folder: Path) -> bool:
+    """Whether there is a page that is not the one written with the network in the folder."""
+    page = folder / _PAGE
+    return page.exists() and not (page.is_file() and sha256(page) == page_sha256(folder))

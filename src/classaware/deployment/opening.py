@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from classaware.deployment.exported import ExportedNetwork, is_exported, load_exported
+from classaware.errors import InputError
 from classaware.models import Segmenter
 from classaware.training.card import NetworkCard, load_network
+from classaware.training.card_fields import check_fields
 
 
 def open_network(path: Path) -> tuple[Segmenter | ExportedNetwork, NetworkCard]:
@@ -17,4 +19,11 @@ def open_network(path: Path) -> tuple[Segmenter | ExportedNetwork, NetworkCard]:
     Raises:
         InputError: the file is missing, damaged, or none of these; a package that it needs is missing.
     """
-    return load_exported(path) if is_exported(path) else load_network(path)
+    if not is_exported(path):
+        return load_network(path)
+    exported = load_exported(path)
+    try:
+        check_fields(exported[1])
+    except InputError as error:
+        raise InputError(f"{path} was changed ({error}): export it again.") from error
+    return exported

@@ -17,10 +17,18 @@ from classaware.errors import InputError
 from classaware.files import sha256
 from classaware.models import Backbone, Segmenter
 from classaware.models.heads import Head
+from classaware.training.card_fields import check_fields
 from classaware.training.folder import WEIGHTS, NetworkFolder, is_network_folder, read_folder
+from classaware.training.named import build_named_dataset, build_named_network
 from classaware.training.weights import is_released, read_weights
 
 KEY = "classaware"  # of the card in a checkpoint
+
+# What a card that does not fit raises: of lists and numbers everything, for nobody knows what was changed in it.
+_MISMATCHES = (
+    *(TypeError, LookupError, AttributeError, RuntimeError, ValueError, ArithmeticError, OSError),
+    *(ImportError, ArgumentError),
+)
 
 # The files of a run.
 LAST = "last.ckpt"
@@ -63,22 +71,47 @@ def add_network_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Segmenter, "network", skip={"backbone"})
 
 
-def build_network(arguments: dict[str, Any]) -> Segmenter:
-    """A network with random weights from a card's ``network``.
+def build_network(arguments: dict[str, Any], trusted: bool = True) -> Segmenter:
+    """A network with random weights from a card's ``network``; no file is opened for it.
+
+    Args:
+        arguments: as in the configuration.
+        trusted: import the module of the head, as for a checkpoint of one's own; else only a class that this process
+            has already is called, for a card may come from anybody.
 
     Raises:
-        TypeError: the head is anything but a head.
+        InputError: the head's module would have to be imported, or a value that the network refuses.
+        TypeError: the head is anything but a head, or something is no plain argument.
     """
+    backbone = arguments.get("backbone")
+    if not isinstance(backbone, dict):  # a text would be the name of a file to read
+        raise TypeError("the backbone's arguments are no dictionary")
+    # Its weights are in the file itself: nothing is downloaded, and no file that the card names is looked at.
+    arguments = arguments | {"backbone": backbone | {"pretrained": "no", "weights": None}}
+    if not trusted:
+        return build_named_network(arguments)
+    _check_keys(arguments)
     _check_head(arguments.get("head"))
     parser = ArgumentParser(exit_on_error=False)
     add_network_arguments(parser)
     return parser.instantiate(parser.parse_object({"network": arguments})).network
 
 
+def _check_keys(arguments: Any) -> None:
+    """The parser takes "head.class_path" for a key of "head", and so overwrites what was checked."""
+    if isinstance(arguments, dict):
+        odd = [key for key in arguments if isinstance(key, str) and ("." in key or "+" in key or key.startswith("__"))]
+        if odd:
+            raise TypeError(f"{odd[0]!r:.100} is no argument")
+        for value in arguments.values():
+            _check_keys(value)
+
+
 def _check_head(head: Any) -> None:
-    """A card may come from anybody, and the parser would call whatever function it names, such as ``os.system``."""
+    """The parser would call whatever function a card names, such as ``os.system``."""
     path = head.get("class_path") if isinstance(head, dict) else head
-    if not isinstance(path, str):
+    # The parser reads any other text as YAML, in which a name can be written so that no check sees it.
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise TypeError(f"{head!r:.100} names no head")
     module, _, name = path.rpartition(".")
     if not module:  # the parser looks for a subclass of that name
@@ -89,11 +122,29 @@ def _check_head(head: Any) -> None:
         raise TypeError(f"{path} is no head")
 
 
-def build_dataset(arguments: dict[str, Any]) -> SegmentationDataset:
-    """The data set that a card's ``dataset`` names."""
+def build_dataset(arguments: dict[str, Any], trusted: bool = True) -> SegmentationDataset:
+    """The data set that a card's ``dataset`` names.
+
+    Args:
+        arguments: as in the configuration.
+        trusted: as in `build_network`.
+
+    Raises:
+        InputError: its module would have to be imported, or it refuses its arguments.
+        ArgumentError: its arguments are others.
+        TypeError: it is no data set, or something is no plain argument.
+    """
+    if not trusted:
+        return build_named_dataset(arguments)
+    _check_keys(arguments)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--dataset", type=SegmentationDataset)
     return parser.instantiate(parser.parse_object({"dataset": arguments})).dataset
+
+
+def is_trusted(path: Path) -> bool:
+    """Whether the card of that file may have modules imported: of what is made to be given away, none may."""
+    return not (is_network_folder(path) or is_released(path))
 
 
 def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
@@ -114,7 +165,7 @@ def load_network(path: Path) -> tuple[Segmenter, NetworkCard]:
         prefix, written = "network.", checkpoint[KEY]
         named = checkpoint.get("state_dict", {}).items()
         state = {name.removeprefix(prefix): value for name, value in named if name.startswith(prefix)}
-    return _rebuild(path, state, written)
+    return _rebuild(path, state, written, trusted=is_trusted(path))
 
 
 def open_folder(path: Path, content: NetworkFolder, strict: bool = True) -> tuple[Segmenter, NetworkCard]:
@@ -128,22 +179,31 @@ def open_folder(path: Path, content: NetworkFolder, strict: bool = True) -> tupl
     Raises:
         InputError: it is not the network that its card describes.
     """
-    return _rebuild(path, content.state, content.card, strict)
+    return _rebuild(path, content.state, content.card, strict, trusted=False)
 
 
 def _rebuild(
-    path: Path, state: dict[str, Tensor], written: dict[str, Any], strict: bool = True
+    path: Path, state: dict[str, Tensor], written: dict[str, Any], strict: bool = True, *, trusted: bool
 ) -> tuple[Segmenter, NetworkCard]:
     try:
         card = NetworkCard(**written)
-        network = build_network(card.network)
+        check_fields(card)
+        network = build_network(card.network, trusted)
         network.load_state_dict(state, strict=strict)
-    except (TypeError, KeyError, AttributeError, RuntimeError, ValueError, ImportError, ArgumentError) as error:
+    except _MISMATCHES as error:
         raise InputError(
             f"checkpoint {path} does not hold the network that its own card describes: it was changed, or written by "
-            f"another version of classaware ({type(error).__name__})."
+            f"another version of classaware ({_reason(error)})."
         ) from error
     return network.eval(), card
+
+
+def _reason(error: Exception) -> str:
+    """Its kind and what it says first."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1]).rstrip(".")
+    text = "".join(sign for sign in said if sign.isprintable())
+    return f"{type(error).__name__}: {text:.300}" if text else type(error).__name__
 
 
 def trained_steps(path: Path) -> int | None:

@@ -47,11 +47,10 @@ def write_folder(path: Path, content: NetworkFolder) -> None:
     """
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in content.state.items()}
     write_atomically(path / WEIGHTS, save(tensors, {"format": "pt"}))
-    card = content.card | {part: without_places(content.card[part]) for part in ("network", "dataset", "training")}
     written = {
         "format": FORMAT,
         "version": VERSION,
-        "card": card,
+        "card": portable(content.card),
         "step": content.step,
         "metrics": content.metrics,
         "weights_sha256": sha256(path / WEIGHTS),
@@ -108,6 +107,24 @@ def read_config(path: Path) -> dict[str, Any]:
             "version of classaware that wrote it."
         )
     return content
+
+
+def write_page_sha256(path: Path, checksum: str) -> None:
+    """Let a folder's ``config.json`` remember the page that was written with it."""
+    write_json(path / CONFIG, read_config(path) | {"page_sha256": checksum})
+
+
+def page_sha256(path: Path) -> str | None:
+    """What :func:`write_page_sha256` wrote; None where nothing says it."""
+    try:
+        return read_config(path).get("page_sha256")
+    except InputError:
+        return None
+
+
+def portable(card: dict[str, Any]) -> dict[str, Any]:
+    """A card (``NetworkCard.to_dict()``) without places on this machine."""
+    return card | {part: without_places(card[part]) for part in ("network", "dataset", "training")}
 
 
 def without_places(value: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from classaware.errors import InputError
 from classaware.files import write_atomically
+from classaware.training.folder import portable
 
 SUFFIX = ".safetensors"
 _CARD = "classaware"  # of the metadata: {"card": ..., "step": ...} as JSON
@@ -22,6 +23,8 @@ def is_released(path: Path) -> bool:
 
 def write_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any], step: int | None) -> None:
     """Write a network's state dict, with its card in the file's metadata; whole or not at all.
+
+    Places on this machine that the card names are reduced to their last part.
 
     Args:
         path: ends with ``.safetensors``.
@@ -36,7 +39,7 @@ def write_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any], st
         raise InputError(f"weights file {path} must be named *{SUFFIX}.")
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     # One entry: of several the library would write another order each time, and a file another checksum.
-    write_atomically(path, save(tensors, {_CARD: json.dumps({"card": card, "step": step})}))
+    write_atomically(path, save(tensors, {_CARD: json.dumps({"card": portable(card), "step": step})}))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], int | None]:

@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from classaware.commands.prediction.results import RECORD, mask_path, overlay_path
 from classaware.data import IMAGE_SUFFIXES
 from classaware.data.dataset import is_hidden
 from classaware.errors import InputError
+
+_RESULTS = tuple(place(Path(), "").parent.name for place in (mask_path, overlay_path))
 
 
 def name_results(given: Sequence[Path], apart: Sequence[Path] = ()) -> dict[str, Path]:
@@ -15,14 +18,19 @@ def name_results(given: Sequence[Path], apart: Sequence[Path] = ()) -> dict[str,
 
     Args:
         given: image files; folders, which are searched in depth; patterns such as ``images/**/*.jpg``.
-        apart: folders in which images are not searched.
+        apart: folders in which images are not searched, beside those of other results (``predictions.json``).
 
     Raises:
         InputError: nothing there, no image in a folder, or two images for one name.
     """
     results: dict[str, Path] = {}
+    seen: set[str] = set()
     for one in given:
         for path, base in _images(one, apart):
+            place = os.path.abspath(path)  # noqa: PTH100  # links are not followed
+            if place in seen:
+                continue
+            seen.add(place)
             name = path.relative_to(base).with_suffix("").as_posix()
             if name in results:
                 raise InputError(f"{results[name]} and {path} would both be written to {name}.png: give one of them.")
@@ -45,7 +53,9 @@ def _images(given: Path, apart: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         raise InputError(f"image {given} does not exist.")
     if not found:
         kind = "folder" if given.is_dir() else "pattern"
-        raise InputError(f"{kind} {given} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        hint = "; in a pattern [abc] is one of these signs, and [[] is the sign [ itself" if "[" in str(given) else ""
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{kind} {given} holds no image ({suffixes}){hint if kind == 'pattern' else ''}.")
     for path in found:
         yield path, base
 
@@ -61,6 +71,7 @@ def _searched(paths: Iterator[Path], base: Path, apart: Sequence[Path], every: b
     """Files in order; with ``every`` also those whose name does not end as an image's does."""
     outside = [Path(os.path.abspath(folder)) for folder in apart]  # noqa: PTH100  # links are not followed
     found = []
+    known: dict[Path, bool] = {}
     for path in paths:
         if not every and path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
@@ -68,6 +79,18 @@ def _searched(paths: Iterator[Path], base: Path, apart: Sequence[Path], every: b
         if any(is_hidden(Path(part)) for part in parts) or path.is_dir():
             continue
         absolute = Path(os.path.abspath(path))  # noqa: PTH100
-        if not any(absolute.is_relative_to(folder) for folder in outside):
+        if not any(absolute.is_relative_to(folder) for folder in outside) and not _is_result(base, parts, known):
             found.append(path)
     return sorted(found)
+
+
+def _is_result(base: Path, parts: Sequence[str], known: dict[Path, bool]) -> bool:
+    """Whether it was made by this command before; ``known`` is which folders hold a record."""
+    for i, part in enumerate(parts[:-1]):
+        if part in _RESULTS:
+            folder = base.joinpath(*parts[:i])
+            if folder not in known:
+                known[folder] = (folder / RECORD).is_file()
+            if known[folder]:
+                return True
+    return False

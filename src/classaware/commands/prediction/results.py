@@ -6,13 +6,19 @@ is there.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from classaware.errors import InputError
 from classaware.files import write_atomically
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RECORD = "predictions.json"
 FORMAT = "classaware-predictions"
@@ -64,7 +70,12 @@ def open_results(folder: Path, settings: Mapping[str, Any], images: Mapping[str,
         InputError: the folder cannot be written to; it holds results of other settings, of another image of the same
             name, or files of the same name that are no results.
     """
-    earlier = _read(folder / RECORD)
+    with _alone(folder):
+        return _open(folder, settings, images, overwrite)
+
+
+def _open(folder: Path, settings: Mapping[str, Any], images: Mapping[str, Path], overwrite: bool) -> Results:
+    earlier = _read(folder / RECORD, overwrite)
     recorded: dict[str, Any] = earlier["images"] if earlier else {}
     different = _differences(earlier, settings) if earlier else []
     if different and not overwrite:
@@ -73,7 +84,8 @@ def open_results(folder: Path, settings: Mapping[str, Any], images: Mapping[str,
             "--overwrite true, which drops them."
         )
     now = {name: _stamp(path) for name, path in images.items()}
-    done = set() if overwrite else {name for name in images if _is_done(folder, name, recorded, now)}
+    overlays = bool(settings.get("overlays"))
+    done = set() if overwrite else {name for name in images if _is_done(folder, name, recorded, now, overlays)}
     # A mask says that its image is done: no record may ever stand beside a mask that it does not speak of.
     for name in [*recorded, *images] if different else images:
         if name not in done:
@@ -86,7 +98,20 @@ def open_results(folder: Path, settings: Mapping[str, Any], images: Mapping[str,
     return Results(folder, [name for name in images if name not in done])
 
 
-def _is_done(folder: Path, name: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Others that begin at the same time wait, and then see the record: else theirs would replace it."""
+    with ExitStack() as held:
+        if fcntl is not None:
+            with suppress(OSError):  # where folders cannot be made or locked the results say so themselves
+                folder.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(folder, os.O_RDONLY)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def _is_done(folder: Path, name: str, recorded: Mapping[str, Any], now: Mapping[str, Any], overlays: bool) -> bool:
     mask = mask_path(folder, name)
     before, after = recorded.get(name), now[name]
     if before is None:
@@ -102,7 +127,13 @@ def _is_done(folder: Path, name: str, recorded: Mapping[str, Any], now: Mapping[
             f"{mask} was made of another image ({before['path']}) than {after['path']}: choose another --output, or "
             "give --overwrite true."
         )
-    return _same(before, after) and mask.exists()
+    wanted = [mask, overlay_path(folder, name)] if overlays else [mask]
+    return _same(before, after) and all(map(_is_written, wanted))
+
+
+def _is_written(path: Path) -> bool:
+    """An empty file is what a machine that lost its power leaves of one."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -146,20 +177,25 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The record; None where there is none, or a damaged one that is to be replaced."""
     try:
         content = json.loads(path.read_bytes())
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r:.40}, version {content['version']!r:.40}")
         _ = content["network"]["sha256"]
-        for entry in content["images"].values():
+        for name, entry in content["images"].items():
             _ = entry["path"], entry["bytes"], entry["modified_ns"]
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:  # its files are removed
+                raise ValueError(f"a result outside of the folder, {name!r:.100}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if overwrite:
+            return None
         raise InputError(
             f"{path} cannot be read as the record of earlier predictions ({error}): choose another --output, or "
-            "remove that file."
+            "give --overwrite true, which replaces it."
         ) from error
     return content
 
