@@ -6,6 +6,7 @@ import copy
 import io
 import math
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_features_are_kept_in_training_alone_and_taken_once():
     network.eval()
     network(images())
     assert handle.features is None
-    with pytest.raises(ValueError, match=r"'head' has not run in training.*model.train\(\)"):
+    with pytest.raises(ValueError, match=r"'head' has kept no features.*model\.train\(\)"):
         handle.losses(labels())
     network.train()
     network(images())
@@ -166,6 +167,30 @@ def test_features_are_kept_in_training_alone_and_taken_once():
     network(images())
     network.eval()
     assert handle.features is None
+
+
+def test_an_optimizer_that_does_not_know_the_linear_layer_is_warned_of_once():
+    network = build("1x1", torch.float32)
+    early = torch.optim.SGD(network.parameters(), 0.1)
+    handle = attach(network, "head", num_classes=K)
+    late = torch.optim.SGD(network.parameters(), 0.1)
+
+    def step(optimizer: torch.optim.Optimizer, times: int = 1) -> None:
+        for _ in range(times):
+            handle_loss = network(images(dtype=torch.float32)).square().mean() + handle.losses(labels()).total
+            handle_loss.backward()
+        optimizer.step()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(late)
+        step(late, times=3)  # accumulated: nothing changes between two of them
+        step(early)
+    with pytest.warns(UserWarning, match="attach before the optimizer"):
+        step(early)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(early, times=2)
 
 
 def test_bad_labels_leave_the_features_where_they_are():

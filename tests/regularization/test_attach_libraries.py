@@ -99,7 +99,7 @@ def test_another_number_of_classes_than_the_classifiers_is_named():
     """An encoder's layer may have just as many outputs as were given by mistake."""
     smp = library("segmentation_models_pytorch")
     network = smp.FPN("mobilenet_v2", encoder_weights=None, classes=21)
-    with pytest.raises(ValueError, match=r"'segmentation_head.0' with 21 outputs, not 16"):
+    with pytest.raises(ValueError, match=r"'segmentation_head.0' with outputs: 21, not 16"):
         attach(network, num_classes=16)
 
 

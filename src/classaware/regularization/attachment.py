@@ -1,6 +1,7 @@
 """CAR on anybody's network: a linear layer and a tap in front of a layer that is named, folded away again later."""
 
 import sys
+import warnings
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ class Tap(nn.Module):
         self.prefix_tokens = prefix_tokens
         self.kept: Tensor | None = None
         self.hook: torch.utils.hooks.RemovableHandle | None = None
+        self.versions: tuple[int, int] | None = None
 
     def forward(
         self, layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
@@ -59,7 +61,22 @@ class Tap(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the last batch's features, which are part of a graph that cannot be copied."""
-        return self.__dict__ | {"kept": None}
+        return self.__dict__ | {"kept": None, "versions": None}
+
+    def look_for_optimizer(self, layer: nn.Module) -> None:
+        """Warn, once, if the layer's weight is trained and the linear layer's is not."""
+        if self.linear is None or not self.linear.weight.requires_grad or torch.compiler.is_compiling():
+            return
+        # Of a tensor, the number of changes in place: what an optimizer's step adds to.
+        now = (int(layer.weight._version), int(self.linear.weight._version))  # type: ignore[union-attr, arg-type]
+        if self.versions is not None and now[0] > self.versions[0] and now[1] == self.versions[1]:
+            warnings.warn(
+                "the layer that CAR is attached to is trained, the linear layer in front of it is not: attach before "
+                "the optimizer is made, or add the new parameters to it.",
+                stacklevel=3,
+            )
+            now = (sys.maxsize, 0)
+        self.versions = now if self.versions is None or self.versions[0] < sys.maxsize else self.versions
 
 
 def run_tap(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any] | None = None) -> Any:
@@ -96,7 +113,9 @@ class Attachment:
         return self._tap().kept
 
     def losses(self, labels: Tensor) -> ClassAwareTerms:
-        """CAR's terms of the last forward pass, which can be asked for once.
+        """CAR's terms of the last forward pass in training, which can be asked for once.
+
+        Under ``no_grad`` they come without a gradient.
 
         Args:
             labels: (B, Hl, Wl), any integer dtype, at any resolution.
@@ -111,9 +130,10 @@ class Attachment:
         tap = self._tap()
         if tap.kept is None:
             raise ValueError(
-                f"layer {self.layer!r} has not run in training since the last losses(): call model.train() and the "
-                "model first, once before each losses(). (A layer whose weights are read without calling it, or a "
-                "replica of nn.DataParallel, cannot be attached to.)"
+                f"layer {self.layer!r} has kept no features: it has not run in training since the last losses(). In "
+                "training, call model.train() and the model before each losses(); in validation, leave losses() out. "
+                "(A layer whose weights are read without calling it, or a replica of nn.DataParallel, cannot be "
+                "attached to.)"
             )
         if torch.is_grad_enabled() and not tap.kept.requires_grad:
             raise ValueError(
@@ -121,6 +141,7 @@ class Attachment:
                 "everything up to there is frozen, or it is inside a checkpointed block (give "
                 "torch.utils.checkpoint use_reentrant=False)."
             )
+        tap.look_for_optimizer(self._layer())
         terms = tap.regularization(self._maps(tap.kept, labels), labels)
         tap.kept = None
         return terms
