@@ -3,14 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types docs package minimal bench clean
 
 demo: $(READY)
 	rm -rf demo
 	$(BIN)/classaware demo --seed 0 --output demo
 
+# A process a core, each of one thread; the tests of a file stay together.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -19,9 +20,20 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# The documentation site, in build/site.
+docs: $(READY)
+	.ci/docs
+
+# Wheel and sdist, in build/package/dist, and what they are like where there is nothing else.
+package: $(READY)
+	.ci/package
+
+# The tests with the lowest versions of everything.
+minimal:
+	.ci/minimal
+
 # What a number is worth depends on what else the machine does: nothing, please. About a quarter of an hour on two cores.
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
 	for name in regularizer step throughput scaling; do \
 		$(BIN)/python benchmarks/$$name.py --json runs/bench/$$name.json || exit 1; \
 	done
@@ -34,4 +46,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

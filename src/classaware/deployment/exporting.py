@@ -72,13 +72,13 @@ def export_network(
         size: see `export_checkpoint`.
         full_size: see there.
     """
-    program = trace(network, size, full_size)
-    write = FORMATS[output.suffix.lower()].write
-    draft = write(program, describe(network, card, source, size, full_size, []))
+    kind = FORMATS[output.suffix.lower()]
+    converted = kind.convert(trace(network, size, full_size))
+    draft = kind.write(converted, describe(network, card, source, size, full_size, []))
     cases = CASES if size is None else [(count, *size) for count in (1, 2, 3)]
     compared = compare(network, open_content(output, draft)[0], full_size, cases)
     check(compared)
-    content = write(program, describe(network, card, source, size, full_size, compared))
+    content = kind.write(converted, describe(network, card, source, size, full_size, compared))
     # The file itself once more: it differs from what was compared by these results alone.
     check(compare(network, open_content(output, content)[0], full_size, cases[:1]))
     return content, compared

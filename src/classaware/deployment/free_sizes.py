@@ -14,12 +14,18 @@ def replace_layers(network: nn.Module) -> None:
     """Replace such layers in ``network`` itself."""
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
-            if type(layer) is Conv2dSame:
+            if type(layer) is Conv2dSame and _covers(layer):
                 setattr(parent, name, SameConvolution(layer))
-            elif type(layer) is AvgPool2dSame:
+            elif type(layer) is AvgPool2dSame and _covers(layer):
                 setattr(parent, name, SameAveragePool(layer))
             elif type(layer) is nn.AvgPool2d and layer.ceil_mode and _tiles(layer):
                 setattr(parent, name, TilingAveragePool(_pair(layer.kernel_size)))
+
+
+def _covers(layer: Conv2dSame | AvgPool2dSame) -> bool:
+    """Whether its windows skip nothing, so that the padding has no lower bound of 0 to look at; or are single pixels."""
+    kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
+    return kernel == (1, 1) or (kernel[0] >= stride[0] and kernel[1] >= stride[1])
 
 
 def _tiles(layer: nn.AvgPool2d) -> bool:
@@ -33,7 +39,9 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int] = (1, 1)) -> Tensor:
-    """TensorFlow's SAME padding of (B, C, H, W) with zeros; what windows smaller than their stride skip is cut off."""
+    """TensorFlow's SAME padding of (B, C, H, W) with zeros, for layers that ``_covers``."""
+    if tuple(kernel) == (1, 1):
+        return x
     padding: list[int] = []
     for axis in (1, 0):
         side = x.shape[2 + axis]

@@ -15,11 +15,11 @@ from classaware.errors import InputError
 
 _KEY, _CHECKSUM = "classaware", "classaware_sha256"  # of the metadata
 _BLANK = "0" * 64  # stands for the checksum while it is taken
-_MOST_BYTES = 2**31 - 2**20  # of one file of this format, which is a protocol buffer
+MOST_BYTES = 2**31 - 2**20  # of one file of this format, which is a protocol buffer
 _DIMENSIONS = ("batch", "channels", "height", "width")
 _ABOUT = (
-    "Semantic segmentation. Input: RGB images (batch, 3, height, width) in [0, 1]; the normalization is inside. Output: "
-    "logits (batch, classes, height, width). Classes, colors and more are JSON in the metadata entry 'classaware'."
+    "Semantic segmentation. Input: RGB images (batch, 3, height, width) in [0, 1]; the normalization is inside. "
+    "Output: logits (batch, classes, height, width). Classes, colors and more: JSON in the metadata entry 'classaware'."
 )
 
 
@@ -36,25 +36,29 @@ def require(*packages: str) -> None:
             raise InputError(f"the package {error.name!r} is missing: pip install 'classaware[export]'.") from error
 
 
-def write(program: ExportedProgram, description: dict[str, Any]) -> bytes:
-    """The content of the file, weights inside; the same for the same program and description.
+def convert(program: ExportedProgram) -> Any:
+    """The program in ONNX's operators, an ``onnx.ModelProto``.
 
     Raises:
         InputError: a package is missing, or the network is too large for one file.
     """
     require("onnx", "onnxscript", "onnxruntime")
     weights = sum(tensor.nbytes for tensor in (program.state_dict | program.constants).values())
-    if weights > _MOST_BYTES:
+    if weights > MOST_BYTES:
         raise InputError(
-            f"the network has {weights / 2**30:.1f} GiB of weights, an ONNX file without others beside it takes less "
-            "than 2: export to .pt2."
+            f"the network has {weights / 2**30:.1f} GiB of weights, and an ONNX file without others beside it takes "
+            "less than 2: export to .pt2."
         )
     with quiet():
         made = torch.onnx.export(
             program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False, optimize=True
         )
         assert made is not None
-        model = made.model_proto
+        return made.model_proto
+
+
+def write(model: Any, description: dict[str, Any]) -> bytes:
+    """The content of the file, weights inside; the same for the same program and description."""
     _tidy(model, "" if description["output"]["at"] == "image size" else "features_")
     model.doc_string = _ABOUT
     for key, value in ((_KEY, json.dumps(description)), (_CHECKSUM, _BLANK)):

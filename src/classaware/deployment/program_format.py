@@ -16,6 +16,11 @@ from classaware.deployment.tracing import quiet
 _EXTRA = "classaware.json"  # of the archive's extra files
 
 
+def convert(program: ExportedProgram) -> ExportedProgram:
+    """The program as it is: it is of this format already."""
+    return program
+
+
 def write(program: ExportedProgram, description: dict[str, Any]) -> bytes:
     """The content of the file; the same for the same program and description."""
     buffer = io.BytesIO()

@@ -59,7 +59,7 @@ def trace(network: Segmenter, size: tuple[int, int] | None, full_size: bool) -> 
     if size is None and name.startswith("swin"):
         raise InputError(
             f"backbone {name} cannot be exported for images of any size (its windows and their masks belong to one): "
-            "give --size HEIGHT,WIDTH to export it for that size alone."
+            "give --size [HEIGHT,WIDTH] to export it for that size alone."
         )
     free: dict[int, Dim] = {0: Dim("batch", min=1)}
     if size is None:
@@ -73,9 +73,9 @@ def trace(network: Segmenter, size: tuple[int, int] | None, full_size: bool) -> 
         with quiet(), torch.no_grad():
             program = torch.export.export(wrapped, (example,), dynamic_shapes={INPUT: free}, strict=False)
     except Exception as error:  # whatever a layer of any of timm's networks makes the tracer raise
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        reason = (str(error).strip().splitlines() or [""])[0].partition("! For more")[0][:200]
         wanted = "of any size" if size is None else f"of {size[0]} x {size[1]}"
-        cure = "give --size HEIGHT,WIDTH to export it for that size alone" if size is None else "try another size"
+        cure = "give --size [HEIGHT,WIDTH] to export it for that size alone" if size is None else "try another size"
         raise InputError(
             f"the network with backbone {name} cannot be exported for images {wanted} ({type(error).__name__}: "
             f"{reason}): {cure}."

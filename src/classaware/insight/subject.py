@@ -61,7 +61,9 @@ class Subject:
         pixels = image_3HW.as_subclass(Tensor)[None].to(self.device)
         output: SegmenterOutput = self.network(resize_window(pixels, size) / 255)
         if not output.taps:
-            raise InputError(f"network {self.name!r} gives no features to look at: use one with a tap, or name a layer.")
+            raise InputError(
+                f"network {self.name!r} gives no features to look at: use one with a tap, or name a layer."
+            )
         features = output.features.float()
         if not bool(torch.isfinite(features).all()):
             raise InputError(

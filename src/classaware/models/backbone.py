@@ -130,15 +130,21 @@ class Backbone(nn.Module):
         x = (images - self.mean) / self.std
         # Written with // because torch.compile has no % of a symbolic size at some places behind it.
         missing = tuple((side + self.multiple - 1) // self.multiple * self.multiple - side for side in (height, width))
-        if any(missing):
+        # Of sizes that are free in an exported network nothing may be asked.
+        exporting = torch.compiler.is_exporting()
+        padded = self.multiple > 1 if exporting else any(missing)
+        if padded:
             x = F.pad(x, (0, missing[1], 0, missing[0]))
         maps = list(self.network(x))
         if self.channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         if self.top is not None:
             maps[-1] = self.top(maps[-1])
-        if any(missing):
-            maps = [m[:, :, : -(-height // s), : -(-width // s)] for m, s in zip(maps, self.strides, strict=False)]
+        if padded:
+            crop = _select if exporting else _slice
+            maps = [
+                crop(m, (height - 1) // s + 1, (width - 1) // s + 1) for m, s in zip(maps, self.strides, strict=False)
+            ]
         if self.level_norms:
             normed = zip(maps, self.level_norms, strict=True)
             maps = [norm(m.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for m, norm in normed]
@@ -146,6 +152,16 @@ class Backbone(nn.Module):
             finest = (maps[0].shape[-2], maps[0].shape[-1])
             maps.append(torch.cat([resize(m, finest) for m in maps], 1))
         return maps
+
+
+def _slice(x: Tensor, height: int, width: int) -> Tensor:
+    return x[:, :, :height, :width]
+
+
+def _select(x: Tensor, height: int, width: int) -> Tensor:
+    """The same as a copy, whose layout does not depend on the size."""
+    rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+    return x.index_select(2, rows).index_select(3, columns)
 
 
 def _default(value: bool | None, default: bool) -> bool:

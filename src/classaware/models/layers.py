@@ -53,6 +53,8 @@ def set_batch_norm(network: nn.Module, eps: float | None, momentum: float | None
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, C, h, w) to (B, C, *size), bilinear with aligned corners; as they are where the size is right."""
+    if torch.compiler.is_exporting():  # the sizes are free: whether they are equal today must not be asked
+        return resize_maps(x, size)
     if (x.shape[-2], x.shape[-1]) == tuple(size):
         return x
     last = x.is_contiguous(memory_format=torch.channels_last)
@@ -68,6 +70,8 @@ def adaptive_average_pool(x: Tensor, size: int) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         wide = at_least_float32(x)
         rows, columns = (_pooling_matrix(n, size, wide) for n in x.shape[-2:])
+        if torch.compiler.is_exporting() and size == 1:  # the products below would ask whether the width is 1
+            return wide.mean((2, 3), keepdim=True).to(x.dtype)
         return (rows @ wide @ columns.T).to(x.dtype)
 
 

@@ -68,7 +68,7 @@ class Tap(nn.Module):
         if self.linear is None or not self.linear.weight.requires_grad or torch.compiler.is_compiling():
             return
         # Of a tensor, the number of changes in place: what an optimizer's step adds to.
-        now = (int(layer.weight._version), int(self.linear.weight._version))  # type: ignore[union-attr, arg-type]
+        now = (int(layer.weight._version), int(self.linear.weight._version))
         if self.versions is not None and now[0] > self.versions[0] and now[1] == self.versions[1]:
             warnings.warn(
                 "the layer that CAR is attached to is trained, the linear layer in front of it is not: attach before "

@@ -69,8 +69,8 @@ def _find_classifier(layers: dict[str, Layer], num_classes: int) -> str:
     if other:
         raise ValueError(
             f"at='auto' finds the classifier {other[-1]!r} with outputs: {_outputs(main[other[-1]])}, not "
-            f"{num_classes} (num_classes): correct num_classes, the number of classes in the labels; or, where that is right (two "
-            f"classes and one output), name the layer that reads the features, such as at={other[-1]!r}."
+            f"{num_classes} (num_classes): correct num_classes, the number of classes in the labels; or, where that is "
+            f"right (two classes and one output), name the layer that reads the features, such as at={other[-1]!r}."
         )
     ends = scoring or list(main)[-3:]
     what = f"{len(scoring)} layers have" if scoring else "no layer has"

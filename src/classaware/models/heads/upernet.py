@@ -42,8 +42,20 @@ class PyramidPooling(nn.Module):
 def padded_average_pool(x: Tensor, size: int) -> Tensor:
     """Maps (B, C, H, W) to (B, C, size, size): zeros to a multiple of ``size``, then equal windows, zeros included."""
     height, width = x.shape[-2:]
+    if torch.compiler.is_exporting():  # windows whose size is free are no constants of an operator
+        if size == 1:
+            return x.mean((2, 3), keepdim=True)
+        return _padded_windows(height, size, x) @ x @ _padded_windows(width, size, x).T
     x = F.pad(x, (0, -width % size, 0, -height % size))
     return F.avg_pool2d(x, (x.shape[-2] // size, x.shape[-1] // size))
+
+
+def _padded_windows(length: int, size: int, like: Tensor) -> Tensor:
+    """(size, length): row i averages over window i of ``padded_average_pool``."""
+    side = (length + size - 1) // size
+    start = torch.arange(size, device=like.device).unsqueeze(1) * side
+    place = torch.arange(length, device=like.device)
+    return ((place >= start) & (place < start + side)).to(like.dtype) / side
 
 
 class UPerNetHead(Head):
