@@ -23,7 +23,7 @@ def replace_layers(network: nn.Module) -> None:
 
 
 def _covers(layer: Conv2dSame | AvgPool2dSame) -> bool:
-    """Whether its windows skip nothing, so that the padding has no lower bound of 0 to look at; or are single pixels."""
+    """Whether its windows skip nothing, so that padding has no lower bound of 0 to look at; or are single pixels."""
     kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
     return kernel == (1, 1) or (kernel[0] >= stride[0] and kernel[1] >= stride[1])
 
