@@ -147,7 +147,7 @@ def test_two_images_for_one_mask(root: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["", "classes.txt", "images", "masks/train"])
 def test_what_is_missing_is_named(root: Path, missing: str) -> None:
-    (root / missing).rename(root.parent / f"{root.name}-away")
+    (root / missing).rename(root.parent / f"{root.name}-{Path(missing).name}-away")
     with pytest.raises(InputError, match=missing.replace("/", ".") or root.name):
         FolderDataset(root).samples("train")
 

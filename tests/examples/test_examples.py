@@ -174,6 +174,6 @@ def test_every_example_is_tested_listed_and_short():
     assert {name for name, _ in listed} == files
     for name in files:
         text = (FOLDER / f"{name}.py").read_text()
-        assert len(text.splitlines()) <= 80
+        assert len(text.splitlines()) <= 90
         assert f"examples/{name}.py" in text
         assert "classaware." in text

@@ -45,11 +45,11 @@ def create_extractor(
             raise _no_drop_path(name, drop_path) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if output_stride < 32:
-            raise InputError(
-                f"backbone {name!r} cannot be built with output_stride={output_stride} ({reason}): set "
-                "network.backbone.output_stride to 32 (network.jpu makes stride 8 of a pyramid)."
-            ) from error
+            raise _no_output_stride(name, output_stride, reason) from error
         raise InputError(f"backbone {name!r} cannot be built with levels={levels} ({reason}).") from error
+    stride = max(network.feature_info.reduction())
+    if stride > output_stride:  # some families of timm take the argument and leave it
+        raise _no_output_stride(name, output_stride, f"its maps have stride {stride}")
     if drop_path and not any(isinstance(layer, DropPath) for layer in network.modules()):
         raise _no_drop_path(name, drop_path)
     return network
@@ -119,3 +119,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _no_drop_path(name: str, drop_path: float | None) -> InputError:
     return InputError(f"drop_path={drop_path}: backbone {name!r} has no stochastic depth; leave drop_path out.")
+
+
+def _no_output_stride(name: str, output_stride: int, reason: str) -> InputError:
+    return InputError(
+        f"backbone {name!r} cannot be built with output_stride={output_stride} ({reason}): set "
+        "network.backbone.output_stride to 32 (network.jpu makes stride 8 of a pyramid)."
+    )
