@@ -16,6 +16,8 @@ from classaware.errors import InputError
 from classaware.models import Segmenter
 
 INPUT, OUTPUT = "images", "logits"
+# Older ones ask about the sizes in max pooling.
+TRACES_FREE_SIZES = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 13)
 # From here on the coarsest map (stride 32) has two rows and columns: what is traced of free sizes is not true of one.
 SMALLEST_SIDE = 33
 _TRACED = (2, 145, 177)  # images, height and width of the example; no multiple of any stride
@@ -76,6 +78,8 @@ def trace(network: Segmenter, size: tuple[int, int] | None, full_size: bool) -> 
         reason = (str(error).strip().splitlines() or [""])[0].partition("! For more")[0][:200]
         wanted = "of any size" if size is None else f"of {size[0]} x {size[1]}"
         cure = "give --size [HEIGHT,WIDTH] to export it for that size alone" if size is None else "try another size"
+        if size is None and not TRACES_FREE_SIZES:
+            cure += f", or use torch 2.13 or newer (this is {torch.__version__})"
         raise InputError(
             f"the network with backbone {name} cannot be exported for images {wanted} ({type(error).__name__}: "
             f"{reason}): {cure}."
