@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from classaware.deployment.prediction import card_inference
 from classaware.errors import InputError
 from classaware.evaluation import Inference
 from classaware.training.card import NetworkCard
@@ -26,16 +27,7 @@ def build_inference(config: Namespace | None, card: NetworkCard | None, source: 
     """As the network of ``source`` was validated (one look at the whole image where no card says it), but for what
     ``config`` gives."""
     given = {name: config[name] for name in _OPTIONS if name in config} if config is not None else {}
-    known = {} if card is None else {"image_size": card.image_size, **card.inference}
-    if "window" in given:
-        known.pop("stride", None)  # belongs to the other window
-    unknown = sorted(set(known) - set(_OPTIONS))
-    if unknown:
-        raise InputError(
-            f"checkpoint {source} was validated with {', '.join(unknown)}, which this version of classaware "
-            "does not know: use the version that wrote it."
-        )
-    return Inference(**(known | given))
+    return card_inference(card, source, given)
 
 
 def pick_device(name: str) -> torch.device:

@@ -10,7 +10,7 @@ from classaware.errors import InputError
 from classaware.models import Segmenter
 from classaware.provenance import versions
 from classaware.training.card import NetworkCard
-from classaware.training.folder import without_places
+from classaware.training.folder import portable
 
 FORMAT = "classaware-exported"
 VERSION = 1
@@ -35,11 +35,10 @@ def describe(
         compared: how it differs from the network that was trained.
     """
     sides = [[SMALLEST_SIDE, None]] * 2 if size is None else [[side, side] for side in size]
-    plain = card.to_dict()
     return {
         "format": FORMAT,
         "version": VERSION,
-        "card": plain | {part: without_places(plain[part]) for part in ("network", "dataset", "training")},
+        "card": portable(card.to_dict()),
         "input": {"name": INPUT, "type": "float32", "shape": ["batch", 3, "height", "width"], "color": "RGB"}
         | {"range": [0, 1]},
         "output": {"name": OUTPUT, "type": "float32", "at": "image size" if full_size else "feature size"},

@@ -1,9 +1,10 @@
 """From an image to the label map that is kept of it."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,29 @@ from classaware.evaluation import Inference
 from classaware.training.card import NetworkCard
 
 
-def card_inference(card: NetworkCard, source: str | Path) -> Inference:
-    """The way of inference with which the network of ``source`` was validated.
+def card_inference(
+    card: NetworkCard | None, source: str | Path, given: Mapping[str, Any] = MappingProxyType({})
+) -> Inference:
+    """The way of inference with which a network was validated, but for what is given.
+
+    Args:
+        card: of the network; None: one look at the whole image.
+        source: names the network in errors.
+        given: arguments of `Inference` to be used instead.
 
     Raises:
-        InputError: the card names settings that are not known here.
+        InputError: the card names settings that are not known here, or a bad value.
     """
-    known = {"image_size": card.image_size, **card.inference}
+    known = {} if card is None else {"image_size": card.image_size, **card.inference}
+    if "window" in given:
+        known.pop("stride", None)  # belongs to the other window
     unknown = sorted(set(known) - set(signature(Inference).parameters))
     if unknown:
         raise InputError(
             f"checkpoint {source} was validated with {', '.join(unknown)}, which this version of classaware "
             "does not know: use the version that wrote it."
         )
-    return Inference(**known)
+    return Inference(**(known | dict(given)))
 
 
 def predict_image(
