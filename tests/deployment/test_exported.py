@@ -12,10 +12,13 @@ import torch
 
 from classaware.deployment.exported import ExportedNetwork, load_exported
 from classaware.deployment.opening import open_network
+from classaware.deployment.tracing import TRACES_FREE_SIZES
 from classaware.errors import InputError
 from classaware.evaluation import Inference, resize_logits
 from classaware.models import Segmenter
 from classaware.training.card import NetworkCard, load_network
+
+pytestmark = pytest.mark.skipif(not TRACES_FREE_SIZES, reason="exporting for any size needs torch 2.13 or newer")
 
 
 def images(*shape: int) -> torch.Tensor:
@@ -97,9 +100,6 @@ def test_no_place_of_this_machine_is_in_it(exported: Path) -> None:
 ALONE = """
 import sys
 import numpy as np
-from classaware.deployment.tracing import TRACES_FREE_SIZES
-
-pytestmark = pytest.mark.skipif(not TRACES_FREE_SIZES, reason="exporting for any size needs torch 2.13 or newer")
 
 class No:
     def find_spec(self, name, path=None, target=None):
