@@ -7,7 +7,7 @@ from classaware.errors import InputError
 from classaware.evaluation.description import describe
 from classaware.evaluation.record import EvaluationRecord, read_record
 from classaware.training.card import network_sha256
-from classaware.training.folder import is_network_folder, read_folder, without_places
+from classaware.training.folder import is_network_folder, read_config, without_places
 
 _SCORES = ("mean_iou", "mean_accuracy", "pixel_accuracy", "mean_boundary_iou")
 
@@ -50,7 +50,7 @@ def find_metrics(checkpoint: Path, metrics: Path | None) -> dict[str, Any] | Non
         InputError: the record cannot be read, or is of another network.
     """
     if metrics is None:
-        return read_folder(checkpoint).metrics if is_network_folder(checkpoint) else None
+        return read_config(checkpoint).get("metrics") if is_network_folder(checkpoint) else None
     record = read_record(metrics)
     if record.checkpoint.get("sha256") != network_sha256(checkpoint):
         raise InputError(f"{metrics} is the evaluation of another network than {checkpoint}: evaluate that one.")

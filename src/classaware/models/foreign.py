@@ -1,7 +1,6 @@
 """Anybody's network as one of ours: logits and the features of a named layer."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from classaware.errors import InputError
 from classaware.models.foreign_features import parse_place, to_maps
 from classaware.models.segmenter import SegmenterOutput
+from classaware.regularization.layer_names import among_others, named_layers
 
 _LOGITS = ("logits", "out")  # transformers' outputs; torchvision's dictionaries
 
@@ -127,10 +127,7 @@ def find_logits(output: Any) -> Tensor:
 
 
 def _find(network: nn.Module, name: str, title: str) -> nn.Module:
-    modules = dict(network.named_modules(remove_duplicate=False))  # a shared module has several names
-    modules.pop("", None)
-    if name not in modules:
-        near = get_close_matches(name, modules, 3, 0.4) or list(modules)[-3:]
-        known = ", ".join(near) or "none"
-        raise InputError(f"network {title!r} has no layer {name!r}: there are, among others, {known}.")
-    return modules[name]
+    layers = named_layers(network)
+    if name not in layers:
+        raise InputError(f"network {title!r} has no layer {name!r}: {among_others(name, layers)}.")
+    return layers[name]

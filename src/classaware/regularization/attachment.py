@@ -39,7 +39,8 @@ class Tap(nn.Module):
         self.prefix_tokens = prefix_tokens
         self.kept: Tensor | None = None
         self.hook: torch.utils.hooks.RemovableHandle | None = None
-        self.versions: tuple[int, int] | None = None
+        self.versions: tuple[int, int] | None = None  # of the layer's weight and the linear layer's, at the last losses
+        self.warned = False
 
     def forward(
         self, layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
@@ -68,15 +69,15 @@ class Tap(nn.Module):
         if self.linear is None or not self.linear.weight.requires_grad or torch.compiler.is_compiling():
             return
         # Of a tensor, the number of changes in place: what an optimizer's step adds to.
-        now = (int(layer.weight._version), int(self.linear.weight._version))
-        if self.versions is not None and now[0] > self.versions[0] and now[1] == self.versions[1]:
-            warnings.warn(
-                "the layer that CAR is attached to is trained, the linear layer in front of it is not: attach before "
-                "the optimizer is made, or add the new parameters to it.",
-                stacklevel=3,
-            )
-            now = (sys.maxsize, 0)
-        self.versions = now if self.versions is None or self.versions[0] < sys.maxsize else self.versions
+        before, self.versions = self.versions, (int(layer.weight._version), int(self.linear.weight._version))
+        if self.warned or before is None or self.versions[0] <= before[0] or self.versions[1] != before[1]:
+            return
+        self.warned = True
+        warnings.warn(
+            "the layer that CAR is attached to is trained, the linear layer in front of it is not: attach before the "
+            "optimizer is made, or add the new parameters to it.",
+            stacklevel=3,
+        )
 
 
 def run_tap(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any] | None = None) -> Any:

@@ -1,5 +1,6 @@
-"""Finds the layer of somebody's network that CAR is attached to."""
+"""Layers of somebody's network by their names, and the one that CAR is attached to."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from torch import nn
@@ -19,6 +20,18 @@ _CLASSIFIERS = (
 _MASKS = ("upscale_block.block.0.conv1", "pixel_level_module.decoder.mask_projection")
 
 
+def named_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """The submodules by their dotted names, of which a shared one has several."""
+    return {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
+
+
+def among_others(name: str, layers: Iterable[str]) -> str:
+    """What there is in place of a name that there is not: the nearest ones, else the last."""
+    known = list(layers)
+    near = get_close_matches(name, known, 3, 0.4) or known[-3:]
+    return f"there are, among others, {', '.join(near) or 'none'}"
+
+
 def find_layer(model: nn.Module, at: str | nn.Module, num_classes: int) -> tuple[str, Layer]:
     """The layer's name in the model and the layer.
 
@@ -30,7 +43,7 @@ def find_layer(model: nn.Module, at: str | nn.Module, num_classes: int) -> tuple
     Raises:
         ValueError: there is no such layer, it is neither a convolution nor linear, or ``auto`` finds none or several.
     """
-    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
+    modules = named_layers(model)
     if isinstance(at, nn.Module):
         name = next((name for name, module in modules.items() if module is at), None)
         if name is None:
@@ -42,8 +55,7 @@ def find_layer(model: nn.Module, at: str | nn.Module, num_classes: int) -> tuple
     else:
         raise ValueError(f"at={at!r}: give a layer's name, the layer itself, or 'auto'.")
     if name not in modules:
-        near = get_close_matches(name, modules, 3, 0.4) or list(modules)[-3:]
-        raise ValueError(f"the network has no layer {name!r}: there are, among others, {', '.join(near) or 'none'}.")
+        raise ValueError(f"the network has no layer {name!r}: {among_others(name, modules)}.")
     layer = modules[name]
     if not isinstance(layer, Layer):
         inside = [n for n, m in modules.items() if n.startswith(name + ".") and isinstance(m, Layer)]

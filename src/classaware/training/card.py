@@ -18,7 +18,7 @@ from classaware.files import sha256
 from classaware.models import Backbone, Segmenter
 from classaware.models.heads import Head
 from classaware.training.card_fields import check_fields
-from classaware.training.folder import WEIGHTS, NetworkFolder, is_network_folder, read_folder
+from classaware.training.folder import WEIGHTS, NetworkFolder, is_network_folder, read_config, read_folder
 from classaware.training.named import build_named_dataset, build_named_network
 from classaware.training.weights import is_released, read_weights
 
@@ -209,7 +209,7 @@ def _reason(error: Exception) -> str:
 def trained_steps(path: Path) -> int | None:
     """How many steps the network of a checkpoint, or of released weights, was trained; None where it does not say."""
     if is_network_folder(path):
-        return read_folder(path).step
+        return read_config(path).get("step")
     return read_weights(path)[2] if is_released(path) else read_checkpoint(path).get("global_step")
 
 
