@@ -1,5 +1,7 @@
 """Building blocks shared by the heads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -24,6 +26,18 @@ def conv_norm_act(
         nn.BatchNorm2d(out_channels),
     ]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if activation else nn.Sequential(*layers)
+
+
+@contextmanager
+def own_draws() -> Iterator[None]:
+    """Random numbers of their own: however many are drawn inside, one is taken from the generator outside.
+
+    So networks of one seed agree in all parts that they share, whatever one of them has beside these.
+    """
+    seed = int(torch.randint(2**62, (), device="cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def initialize(module: nn.Module, scheme: Initialization = "glorot") -> None:

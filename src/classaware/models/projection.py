@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classaware.errors import InputError
-from classaware.models.layers import conv_norm_act, initialize
+from classaware.models.layers import Initialization, conv_norm_act, initialize, own_draws
 
 ProjectionKind = Literal["3x3", "1x1"]
 
@@ -30,9 +30,16 @@ class Projection(nn.Module):
     def __init__(self, in_channels: int, tap_channels: int, kernel_size: int, out_channels: int, car: bool) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.linear = nn.Conv2d(in_channels, tap_channels, 1) if car else None
+        with own_draws():
+            self.linear = nn.Conv2d(in_channels, tap_channels, 1) if car else None
         self.conv = conv_norm_act(tap_channels if car else in_channels, out_channels, kernel_size)
-        initialize(self)
+        self.initialize()
+
+    def initialize(self, scheme: Initialization = "glorot") -> None:
+        """As :func:`classaware.models.layers.initialize`; the convolution's kernel is the same with and without CAR."""
+        for part in (self.linear or nn.Identity(), self.conv):
+            with own_draws():
+                initialize(part, scheme)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, in_channels, h, w) to the tap (B, tap_channels, h, w) and the projected (B, out_channels, h, w)."""

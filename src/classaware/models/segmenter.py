@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from classaware.errors import InputError
 from classaware.models.backbone import Backbone, Pretrained
 from classaware.models.heads import HEADS, HeadFactory, HeadInputs
-from classaware.models.layers import Initialization, conv_norm_act, initialize, set_batch_norm
+from classaware.models.layers import Initialization, conv_norm_act, initialize, own_draws, set_batch_norm
 from classaware.models.neck import JPU
 from classaware.models.projection import FoldedProjection, Projection, ProjectionKind
 
@@ -84,14 +84,17 @@ class Segmenter(nn.Module):
         self.neck = _create_jpu(channels, strides) if jpu else None
         if self.neck is not None:
             channels[-1], strides[-1] = self.neck.out_channels, strides[-3]
-        self.head = head(HeadInputs(tuple(channels), tuple(strides), num_classes))
+        with own_draws():
+            self.head = head(HeadInputs(tuple(channels), tuple(strides), num_classes))
         self.projection_kind: ProjectionKind = projection
         width = self.head.tap_channels
         kernel_size, out_channels = self.head.projection if projection == "3x3" else (1, width)
-        self.projections = nn.ModuleList(
-            Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True))
-            for _ in range(self.head.branches)
-        )
+        self.projections = nn.ModuleList()
+        for _ in range(self.head.branches):
+            with own_draws():
+                self.projections.append(
+                    Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True))
+                )
         self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
         self.classifier = nn.Conv2d(out_channels, num_classes, 1)
         initialize(self.classifier)
@@ -123,8 +126,16 @@ class Segmenter(nn.Module):
             if name == "backbone":
                 continue
             if initialization != "glorot":  # the parts have that already, with their own exceptions
-                initialize(part, initialization)
+                self._initialize(part, initialization)
             set_batch_norm(part, norm_eps, norm_momentum)
+
+    def _initialize(self, part: nn.Module, scheme: Initialization) -> None:
+        with own_draws():
+            if part is self.projections:
+                for projection in self.projections:
+                    projection.initialize(scheme)
+            else:
+                initialize(part, scheme)
 
     def forward(self, images: Tensor) -> SegmenterOutput:
         """Logits and taps at the features' resolution; in training, what is to be trained beside them."""
