@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "runs against runs: means over seeds, paired test, intervals, per-class differences",
     "insight": "class dependency, pixel relations, rare combinations, objects in other contexts",
     "explore": "one HTML page: click a pixel, see what every network relates it to",
+    "study": "a grid of trainings over data sets, networks, variants and seeds, with its tables",
     "report": "one HTML report of one or several runs",
     "predict": "index masks and overlays for images",
     "export": "a checkpoint as an ONNX or torch.export file, checked, with its card inside",
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns 0: done; 1: done, and what was checked is not in order; 2: unusable input (one line on the error stream);
-    130: interrupted. Whatever else goes wrong is a fault of the program and shows its traceback.
+    3: a study that is to go on; 130: interrupted. Whatever else goes wrong is a fault of the program and shows its
+    traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -59,8 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
         return _fail("", f"unknown command {name!r}; {f'did you mean {near[0]!r}?' if near else _known()}")
+    return guarded(name, lambda: import_module(f"classaware.commands.{name}").run(arguments))
+
+
+def guarded(name: str, action: Callable[[], int | None]) -> int:
+    """Do what a command does; returns its status, or that of the error that was printed, see `main`."""
     try:
-        status: int | None = import_module(f"classaware.commands.{name}").run(arguments)
+        status = action()
     except InputError as error:
         return _fail(name, str(error))
     except ArgumentError as error:

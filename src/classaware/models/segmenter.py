@@ -131,11 +131,8 @@ class Segmenter(nn.Module):
 
     def _initialize(self, part: nn.Module, scheme: Initialization) -> None:
         with own_draws():
-            if part is self.projections:
-                for projection in self.projections:
-                    projection.initialize(scheme)
-            else:
-                initialize(part, scheme)
+            for each in part if isinstance(part, nn.ModuleList) else [part]:
+                each.initialize(scheme) if isinstance(each, Projection) else initialize(each, scheme)
 
     def forward(self, images: Tensor) -> SegmenterOutput:
         """Logits and taps at the features' resolution; in training, what is to be trained beside them."""

@@ -1,0 +1,1 @@
+"""Running the cells of a study, and writing what they show."""

@@ -1,0 +1,106 @@
+"""The cells of a study that are done, as they lie on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from classaware.errors import InputError
+from classaware.evaluation.record import EvaluationRecord
+from classaware.study.cell import CellResult, evaluation_path, read_cell, read_evaluation
+from classaware.study.plan import Cell, Study
+
+_NEAR = 1e-9  # means of the same counts
+
+# What differs from machine to machine and decides no number.
+_OF_MACHINES = ("--data.dataset.root=", "--data.num_workers=", "--trainer.devices=", "--trainer.accelerator=")
+
+
+@dataclass(frozen=True)
+class DoneCell:
+    """A cell that is done.
+
+    Attributes:
+        result: its numbers.
+        records: its evaluations by split. Their paths are those within the study's folder, wherever that lies.
+    """
+
+    result: CellResult
+    records: Mapping[str, EvaluationRecord]
+
+
+def read_done(study: Study, folder: Path) -> dict[Cell, DoneCell]:
+    """The study's cells that are done, in its order.
+
+    Args:
+        study: what the folder should hold.
+        folder: of the study, the one that has ``cells`` in it.
+
+    Raises:
+        InputError: a damaged file; a cell that was trained with other arguments than the study has now, that lies in
+            the wrong place, or that was not measured on a split of the study.
+    """
+    done = {}
+    for cell in study.cells:
+        result = read_cell(folder / "cells" / cell.folder)
+        if result is not None:
+            _check_arguments(result, study.arguments(cell), cell, folder)
+            splits = study.datasets[cell.dataset].splits
+            done[cell] = DoneCell(result, {split: _record(result, split, cell, folder) for split in splits})
+    return done
+
+
+def _check_arguments(result: CellResult, now: Sequence[str], cell: Cell, folder: Path) -> None:
+    place = folder / "cells" / cell.folder
+    if result.cell != cell:
+        raise InputError(f"{place} holds the cell {result.cell}, not {cell}: put it where it belongs, or remove it.")
+    before, now = ([part for part in parts if not part.startswith(_OF_MACHINES)] for parts in (result.arguments, now))
+    changes = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
+    change = next((change for change in changes if change[0] != "equal"), None)
+    if change is not None:
+        _, start, end, new_start, new_end = change
+        was, wanted = before[start:end], now[new_start:new_end]
+        raise InputError(
+            f"the cell {cell} was trained with {_first(was)} where the study's file now says {_first(wanted)}: choose "
+            f"another --output, or remove {place} and {folder / 'runs' / cell.folder} to train it anew."
+        )
+
+
+def _first(arguments: Sequence[str]) -> str:
+    return repr(arguments[0]) if arguments else "nothing"
+
+
+def _record(result: CellResult, split: str, cell: Cell, folder: Path) -> EvaluationRecord:
+    place = folder / "cells" / cell.folder
+    cure = f"remove {place} (its training under {folder / 'runs'} stays) and run the study again."
+    if split not in result.splits:
+        raise InputError(
+            f"the cell {cell} was not measured on the split {split!r}, which the study's file names: {cure}"
+        )
+    record = read_evaluation(place, split)
+    stated = result.splits[split].mean_iou
+    if not abs(record.mean_iou - stated) <= _NEAR:
+        raise InputError(
+            f"{record.path} has mIoU {record.mean_iou}, cell.json beside it says {stated}: they are of two trainings. "
+            f"To measure again, {cure}"
+        )
+    # Paired by the seed of the cell; the path is told as it is in any copy of the study.
+    path = evaluation_path(Path("cells") / cell.folder, split)
+    return replace(record, training=record.training | {"seed": cell.seed}, path=path)
+
+
+def made_with(done: Mapping[Cell, DoneCell]) -> dict[str, object]:
+    """Versions, commits and devices of trainings and evaluations, each as a sorted list of what occurs."""
+    records = [record for cell in done.values() for record in cell.records.values()]
+    sources: list[tuple[Mapping[str, str], str | None, str | None]]
+    sources = [(record.versions, record.commit, record.device) for record in records]
+    for training in (record.training for record in records):
+        sources.append((training.get("versions") or {}, training.get("commit"), training.get("device")))
+    packages = sorted({name for versions, _, _ in sources for name in versions})
+    return {
+        "versions": {
+            name: sorted({str(versions[name]) for versions, _, _ in sources if name in versions}) for name in packages
+        },
+        "commits": sorted({str(commit) for _, commit, _ in sources if commit}),
+        "devices": sorted({str(device) for _, _, device in sources if device}),
+    }

@@ -1,0 +1,130 @@
+"""Where everything of a study lies, and who works on which cell."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from classaware.errors import InputError
+from classaware.files import write_atomically
+from classaware.study.cell import RESULT, read_cell
+from classaware.study.plan import Cell
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class Places:
+    """The folder of a study.
+
+    ``cells`` holds the results, small enough to be kept under version control; ``runs`` the trainings, which may be
+    removed when their cells are done; ``logs`` what the trainings printed; ``failed`` why a cell failed; ``locks`` who
+    works on what.
+
+    A lock is the system's (a POSIX record lock, which network file systems have too): however a process ends, it is
+    gone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def result(self, cell: Cell) -> Path:
+        """Folder of cell.json and the evaluations."""
+        return self.folder / "cells" / cell.folder
+
+    def run(self, cell: Cell) -> Path:
+        """Output of the training."""
+        return self.folder / "runs" / cell.folder
+
+    def log(self, cell: Cell) -> Path:
+        """What the training printed."""
+        return self.folder / "logs" / cell.folder.with_suffix(".txt")
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether its cell.json is there."""
+        return (self.result(cell) / RESULT).is_file()
+
+    def failure(self, cell: Cell) -> str | None:
+        """Why the cell failed, or None."""
+        try:
+            return self._failure(cell).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def failed_at(self, cell: Cell) -> int | None:
+        """Tells one failure of a cell from the next; None where it has not failed."""
+        try:
+            return self._failure(cell).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def fail(self, cell: Cell, reason: str) -> None:
+        """Say why a cell failed."""
+        write_atomically(self._failure(cell), reason.encode("utf-8", "replace"))
+
+    def forgive(self, cell: Cell) -> None:
+        """Forget that a cell failed."""
+        with suppress(FileNotFoundError):
+            self._failure(cell).unlink()
+
+    def _failure(self, cell: Cell) -> Path:
+        return self.folder / "failed" / cell.folder.with_suffix(".txt")
+
+    @contextmanager
+    def claim(self, cell: Cell) -> Iterator[bool]:
+        """Work on a cell alone; gives False where another process does.
+
+        A training that outlived the process which began it counts as another process.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        with locked(self.folder / "locks" / cell.folder.with_suffix(".lock")) as mine:
+            yield mine and not is_locked(self.run(cell) / ".lock")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Write the results; waits for whoever does."""
+        with locked(self.folder / "locks" / "results.lock", wait=True):
+            yield
+
+    def check_cells(self, cells: tuple[Cell, ...]) -> None:
+        """Read every result that is there.
+
+        Raises:
+            InputError: a damaged one.
+        """
+        for cell in cells:
+            read_cell(self.result(cell))
+
+
+@contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock of a file; gives False where another process holds it. Made where it is missing, and left there."""
+    if fcntl is None:
+        yield True
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): choose another --output.") from error
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            mine = True
+        except (BlockingIOError, PermissionError):
+            mine = False
+        yield mine
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of a file, which need not be there."""
+    if fcntl is None or not path.exists():
+        return False
+    with locked(path) as mine:
+        return not mine
