@@ -28,6 +28,16 @@ def resize_labels(y_BHW: Tensor, size: tuple[int, int]) -> Tensor:
     return y_BHW[:, rows][:, :, columns]
 
 
+def without_classes(y_BHW: Tensor, classes: tuple[int, ...], ignore_index: int) -> Tensor:
+    """Labels with ``ignore_index`` in the place of some classes."""
+    if not classes:
+        return y_BHW
+    y_BHW = y_BHW.long()  # others may not hold ignore_index
+    for index in classes:
+        y_BHW = y_BHW.masked_fill(y_BHW == index, ignore_index)
+    return y_BHW
+
+
 def split_valid(y_BP: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Labels that can be used as an index everywhere, and where they mean something.
 

@@ -10,7 +10,7 @@ from torch.distributed import ProcessGroup
 from classaware.regularization.arguments import check_integers, check_shapes, check_weights
 from classaware.regularization.centers import RunningCenters
 from classaware.regularization.fused import fused_terms, fusible
-from classaware.regularization.labels import checked_labels, resize_labels
+from classaware.regularization.labels import checked_labels, resize_labels, without_classes
 from classaware.regularization.pooling import average_pool
 from classaware.regularization.precision import at_least_float32
 from classaware.regularization.presets import (
@@ -22,6 +22,7 @@ from classaware.regularization.presets import (
     Reduce,
     Reduction,
     check_choice,
+    check_exclude,
     resolve_knobs,
 )
 from classaware.regularization.reference import Settings, reference_terms
@@ -94,6 +95,9 @@ class ClassAwareRegularization(nn.Module):
             which many times the features' memory is kept. Both give the same to rounding (that of bfloat16 in the
             gradient of bfloat16 features). Second derivatives (outside of compiled code) and function transforms
             (vmap, jvp) are always the reference's.
+        exclude: classes that take no part in any term, such as a background that has no look of its own: their pixels
+            count as unlabeled, and they have no center. Needs ``ignored`` and ``absent`` to be ``exclude``, as in
+            ``masked``.
         check_labels: look for labels that are neither a class nor ``ignore_index``. None: on the CPU only, for on
             another device the look waits for it. Where not looked for, such pixels count as ignored.
         check_finite: look for NaN and infinity in the features (waits for the device).
@@ -119,6 +123,7 @@ class ClassAwareRegularization(nn.Module):
         absent: Absent | None = None,
         reduce: Reduce = "global",
         fused: bool = True,
+        exclude: tuple[int, ...] = (),
         *,
         check_labels: bool | None = None,
         check_finite: bool = False,
@@ -143,6 +148,7 @@ class ClassAwareRegularization(nn.Module):
         check_choice("centers", centers)
         check_choice("reduce", reduce)
         self.knobs = resolve_knobs(preset, reduction=reduction, c2p_scale=c2p_scale, ignored=ignored, absent=absent)
+        self.exclude = check_exclude(exclude, num_classes, self.knobs)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.c2c_margin = c2c_margin
@@ -181,6 +187,7 @@ class ClassAwareRegularization(nn.Module):
             # Where nothing is pooled, half precision is widened tile by tile later on.
             x_BCHW = features if self.pool == 1 else average_pool(at_least_float32(features), self.pool)
             y_BHW = resize_labels(resize_labels(labels, _size(features)), _size(x_BCHW))
+            y_BHW = without_classes(y_BHW, self.exclude, self.ignore_index)
             terms = fused_terms if self.fused and fusible(x_BCHW, y_BHW) else reference_terms
             intra_c2p, inter_c2c, inter_c2p = terms(x_BCHW, y_BHW, self._settings(), self.running)
             total = (
@@ -217,7 +224,8 @@ class ClassAwareRegularization(nn.Module):
     def extra_repr(self) -> str:
         """What the printed module shows."""
         knobs = ", ".join(f"{name}={value}" for name, value in self.knobs._asdict().items())
-        return f"num_classes={self.num_classes}, centers={self.centers}, {knobs}, pool={self.pool}"
+        exclude = f", exclude={self.exclude}" if self.exclude else ""
+        return f"num_classes={self.num_classes}, centers={self.centers}, {knobs}, pool={self.pool}{exclude}"
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The four independent knobs on which paper and released code differ, and named settings of them."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 Preset = Literal["released", "paper", "masked"]
@@ -61,3 +62,24 @@ def resolve_knobs(preset: str, **given: str | None) -> Knobs:
     for name, value in changes.items():
         check_choice(name, value)
     return PRESETS[preset]._replace(**changes)  # type: ignore[arg-type]
+
+
+def check_exclude(exclude: Sequence[int], num_classes: int, knobs: Knobs) -> tuple[int, ...]:
+    """The classes to leave out, each once.
+
+    Raises:
+        ValueError: one that is no class; all of them; or knobs by which what is left out would still count.
+    """
+    if isinstance(exclude, int | str) or any(type(index) is not int for index in exclude):
+        raise ValueError(f"exclude={exclude!r}: must be class indices, such as (0,).")
+    odd = [index for index in exclude if not 0 <= index < num_classes]
+    if odd:
+        raise ValueError(f"exclude={tuple(exclude)}: {odd[0]} is no class; there are 0 to {num_classes - 1}.")
+    if exclude and not (knobs.ignored == knobs.absent == "exclude"):
+        raise ValueError(
+            f"exclude={tuple(exclude)} needs pixels without a label and classes without pixels to be left out: use "
+            "preset='masked', or ignored='exclude' and absent='exclude'."
+        )
+    if num_classes <= len(set(exclude)):
+        raise ValueError(f"exclude={tuple(exclude)} leaves no class: leave some out of it.")
+    return tuple(dict.fromkeys(exclude))
