@@ -13,6 +13,7 @@ from pages import PAGES, ROOT, Line, command_lines
 from classaware.commands.configuration import expand_recipes
 from classaware.commands.fit import build_parser
 from classaware.commands.main import COMMANDS, main
+from classaware.study.plan import read_study
 
 # Words that stand for something of the reader's own.
 PLACEHOLDERS = {"CAMVID": "data/camvid", "MSRC21": "my-data", "RUN": "runs/car", "S": "0"}
@@ -58,6 +59,7 @@ NOT_RUN = {
     "pip install": ("would change this environment", "extras"),
     "make ": ("sets up an environment of its own", "target"),
     "torchrun": ("several processes; tests/commands/test_fit_distributed.py runs them", "fit"),
+    "classaware study studies/": ("takes hours; tests/commands/test_study.py runs small ones", "study"),
     "classaware demo": ("takes minutes; tests/commands/test_demo.py runs it with --quick", "options"),
     "python benchmarks/": ("takes minutes; tests/test_benchmarks.py runs them small", "file"),
     "python examples/": ("tests/examples runs them", "file"),
@@ -140,6 +142,12 @@ def look_at_options(line: Line) -> None:
     assert parser.parse_args(words[2:]) is not None
 
 
+def look_at_study(line: Line) -> None:
+    study = read_study(ROOT / line.words[2])
+    for cell in {(cell.dataset, cell.network, cell.variant): cell for cell in study.cells}.values():
+        assert build_parser().parse_args(expand_recipes(study.resolved_arguments(cell))).network.head
+
+
 def look_at_file(line: Line) -> None:
     assert (ROOT / line.words[1]).is_file()
 
@@ -150,6 +158,7 @@ LOOKS: dict[str, Callable[[Line], None]] = {
     "fit": look_at_fit,
     "options": look_at_options,
     "file": look_at_file,
+    "study": look_at_study,
 }
 
 

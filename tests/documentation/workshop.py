@@ -30,6 +30,26 @@ def make_network():
     return Network()
 """
 
+STUDY = """
+fit:
+  - --network.backbone.name=test_resnet
+  - --network.backbone.pretrained=no
+  - --network.backbone.output_stride=32
+  - --network.head.channels=16
+  - --data.dataset.root=my-data
+  - --data.crop_size=[48,48]
+  - --data.batch_size=2
+  - --data.num_workers=0
+  - --trainer.max_steps=1
+  - --trainer.accelerator=cpu
+datasets:
+  mine: {fit: [lite0-self-attention, --data.dataset=FolderDataset], splits: [val]}
+variants:
+  baseline: []
+  released: [car]
+seeds: [0]
+"""
+
 
 def build(root: Path) -> None:
     """Lay everything into a folder."""
@@ -47,6 +67,7 @@ def build(root: Path) -> None:
     colored[4:] = (128, 64, 128)
     Image.fromarray(colored).save(root / "colored.png")
     (root / "my_code.py").write_text(MY_CODE)
+    (root / "study.yaml").write_text(STUDY)
     networks(root)
 
 

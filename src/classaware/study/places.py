@@ -7,7 +7,7 @@ from pathlib import Path
 
 from classaware.errors import InputError
 from classaware.files import write_atomically
-from classaware.study.cell import RESULT, read_cell
+from classaware.study.cell import RESULT
 from classaware.study.plan import Cell
 
 try:
@@ -74,15 +74,29 @@ class Places:
 
     @contextmanager
     def claim(self, cell: Cell) -> Iterator[bool]:
-        """Work on a cell alone; gives False where another process does.
+        """Be the one that starts a cell; gives False where another process is.
 
-        A training that outlived the process which began it counts as another process.
+        So does a training that goes on though the process which started it has gone, or that somebody started by hand.
 
         Raises:
             InputError: the folder cannot be written to.
         """
-        with locked(self.folder / "locks" / cell.folder.with_suffix(".lock")) as mine:
-            yield mine and not is_locked(self.run(cell) / ".lock")
+        with locked(self._lock(cell, ".lock")) as mine:
+            yield mine and not self.is_worked_on(cell) and not is_locked(self.run(cell) / ".lock")
+
+    def work_lock(self, cell: Cell) -> Path:
+        """What the process that does a cell holds from beginning to end.
+
+        Apart from the lock of the training's folder, and waited for: nobody's look at it makes a training fail.
+        """
+        return self._lock(cell, ".work")
+
+    def is_worked_on(self, cell: Cell) -> bool:
+        """Whether a process does it."""
+        return is_locked(self.work_lock(cell))
+
+    def _lock(self, cell: Cell, kind: str) -> Path:
+        return self.folder / "locks" / cell.folder.with_suffix(kind)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -90,19 +104,17 @@ class Places:
         with locked(self.folder / "locks" / "results.lock", wait=True):
             yield
 
-    def check_cells(self, cells: tuple[Cell, ...]) -> None:
-        """Read every result that is there.
-
-        Raises:
-            InputError: a damaged one.
-        """
-        for cell in cells:
-            read_cell(self.result(cell))
-
 
 @contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of a file; gives False where another process holds it. Made where it is missing, and left there."""
+    """Hold the lock of a file; gives False where another process holds it. Made where it is missing, and left there.
+
+    Not to be asked for what this process holds already: it would be let go of. File systems without locks are used
+    without them.
+
+    Raises:
+        InputError: the file cannot be made.
+    """
     if fcntl is None:
         yield True
         return
@@ -117,6 +129,8 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
             mine = True
         except (BlockingIOError, PermissionError):
             mine = False
+        except OSError:
+            mine = True
         yield mine
     finally:
         os.close(descriptor)

@@ -16,6 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _AXES = ("datasets", "networks", "variants")
 _KEYS = (*_AXES, "name", "fit", "seeds", "baseline", "grid")
 _GRID = (*_AXES, "seeds")
+_MAX_SEED = 2**32 - 1  # of numpy
+_OWN = ("seed", "output", "resume", "help", "print_config")  # options of fit that say nothing about a cell
 
 
 class Cell(NamedTuple):
@@ -132,7 +134,7 @@ def read_study(path: Path) -> Study:
         InputError: a file that cannot be read, or that is no study.
     """
     content = _read(path)
-    unknown = sorted(set(content) - set(_KEYS))
+    unknown = sorted(map(str, set(content) - set(_KEYS)))
     if unknown:
         raise InputError(f"{path}: a study has no {unknown[0]!r}; its keys are {', '.join(_KEYS)}.")
     try:
@@ -140,7 +142,7 @@ def read_study(path: Path) -> Study:
         networks = {name: _fit(value) for name, value in _named(content, "networks", {"default": []}).items()}
         variants = {name: _fit(value) for name, value in _named(content, "variants", None).items()}
         baseline = content.get("baseline", next(iter(variants)))
-        if baseline not in variants:
+        if not isinstance(baseline, str) or baseline not in variants:
             raise InputError(f"baseline {baseline!r} is none of its variants ({', '.join(variants)})")
         known: dict[str, list[Any]] = {"datasets": list(datasets), "networks": list(networks)}
         known |= {"variants": list(variants), "seeds": _seeds(content.get("seeds", [0, 1, 2]), "seeds")}
@@ -159,7 +161,7 @@ def read_study(path: Path) -> Study:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Once)
     except OSError as error:
         raise InputError(f"cannot read the study {path} ({error.strerror}): check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -167,6 +169,17 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is no study: it has no {', '.join(_AXES)}.")
     return content
+
+
+class _Once(yaml.SafeLoader):  # type: ignore[misc]
+    """Of two entries of one name, YAML would silently forget the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        twice = next((key for index, (key, _) in enumerate(node.value) if key.value in names[:index]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice.value!r} is there twice", twice.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _named(content: Mapping[str, Any], key: str, default: Any) -> dict[str, Any]:
@@ -197,6 +210,8 @@ def _data(value: Any) -> DataChoice:
         raise InputError(f"splits {splits!r} must be a list of names")
     for split in splits:
         _check_name(split, "split")
+        if split.lower() == "cell":
+            raise InputError(f"a split cannot be called {split!r}: its evaluation would take the place of cell.json")
     if train_split is not None and not isinstance(train_split, str):
         raise InputError(f"train_split {train_split!r} must be a name or null")
     return DataChoice(_fit(value.get("fit", [])), tuple(dict.fromkeys(splits)), train_split)
@@ -205,6 +220,12 @@ def _data(value: Any) -> DataChoice:
 def _fit(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(part, str) and part for part in value):
         raise InputError(f"{value!r} must be a list of recipes, files and options of 'classaware fit', all as text")
+    for part in value:
+        option, equals, _ = part.partition("=")
+        if part.startswith("-") and not equals:
+            raise InputError(f"the option {part!r} must have its value with it, as in '{part}=...'")
+        if option.removeprefix("--") in _OWN:
+            raise InputError(f"{part!r} is not for a study's file, which has seeds and a folder of its own")
     return tuple(value)
 
 
@@ -214,9 +235,13 @@ def _beside(part: str, here: Path) -> str:
 
 
 def _seeds(value: Any, what: str) -> list[int]:
-    if not isinstance(value, list) or not value or any(type(seed) is not int or seed < 0 for seed in value):
-        raise InputError(f"{what} {value!r} must be a list of whole numbers from 0 on")
+    if not isinstance(value, list) or not value or any(not _is_seed(seed) for seed in value):
+        raise InputError(f"{what} {value!r} must be a list of whole numbers from 0 to {_MAX_SEED}")
     return list(dict.fromkeys(value))
+
+
+def _is_seed(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_SEED
 
 
 def _cells(entry: Any, known: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
@@ -225,8 +250,7 @@ def _cells(entry: Any, known: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
     chosen = {}
     for axis in _AXES:
         chosen[axis] = entry.get(axis, known[axis])
-        odd = [name for name in chosen[axis] if name not in known[axis]] if isinstance(chosen[axis], list) else [None]
-        if odd:
+        if not isinstance(chosen[axis], list) or not chosen[axis] or any(n not in known[axis] for n in chosen[axis]):
             raise InputError(f"grid: {axis} {entry[axis]!r} must be a list of some of {', '.join(known[axis])}")
     seeds = _seeds(entry.get("seeds", known["seeds"]), "grid: seeds")
     for dataset in chosen["datasets"]:
