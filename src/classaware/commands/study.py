@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from classaware.commands.output import paragraphs, print_parts
+from classaware.commands.studies.checking import check_open_cells
 from classaware.commands.studies.progress import Board
 from classaware.commands.studies.running import Running
 from classaware.commands.studies.writing import summary_table, write_results
@@ -56,10 +57,13 @@ def run(arguments: Sequence[str]) -> int:
     seconds = None if config.time_limit is None else parse_time(config.time_limit)
     chosen = study if config.only is None else study.only(config.only)
     places = Places(config.output or Path("studies") / study.name)
+    if config.report_only and not any(places.is_done(cell) for cell in study.cells):
+        raise InputError(f"no cell of {study.name} is done in {places.folder}: check --output.")
     check_writable(places.folder / "study.json")
     collect(study, places.folder)  # what is there already must belong to this study: said before any work
     stopped = False
     if not config.report_only:
+        check_open_cells(chosen, places)
         board = Board(study, places, Console())
         running = Running(chosen, places, config.device, seconds, board.show)
         with board.drawn():

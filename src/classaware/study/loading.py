@@ -54,16 +54,22 @@ def _check_arguments(result: CellResult, now: Sequence[str], cell: Cell, folder:
     place = folder / "cells" / cell.folder
     if result.cell != cell:
         raise InputError(f"{place} holds the cell {result.cell}, not {cell}: put it where it belongs, or remove it.")
-    before, now = ([part for part in parts if not part.startswith(_OF_MACHINES)] for parts in (result.arguments, now))
-    changes = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
-    change = next((change for change in changes if change[0] != "equal"), None)
-    if change is not None:
-        _, start, end, new_start, new_end = change
-        was, wanted = before[start:end], now[new_start:new_end]
+    if change := first_change(result.arguments, now):
         raise InputError(
-            f"the cell {cell} was trained with {_first(was)} where the study's file now says {_first(wanted)}: choose "
+            f"the cell {cell} was trained with {change[0]} where the study's file now says {change[1]}: choose "
             f"another --output, or remove {place} and {folder / 'runs' / cell.folder} to train it anew."
         )
+
+
+def first_change(before: Sequence[str], now: Sequence[str]) -> tuple[str, str] | None:
+    """Where two lists of arguments of ``classaware fit`` first differ in what decides numbers: how they say it."""
+    before, now = ([part for part in parts if not part.startswith(_OF_MACHINES)] for parts in (before, now))
+    changes = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
+    change = next((change for change in changes if change[0] != "equal"), None)
+    if change is None:
+        return None
+    _, start, end, new_start, new_end = change
+    return _first(before[start:end]), _first(now[new_start:new_end])
 
 
 def _first(arguments: Sequence[str]) -> str:

@@ -171,15 +171,16 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-class _Once(yaml.SafeLoader):  # type: ignore[misc]
+class _Once(yaml.SafeLoader):
     """Of two entries of one name, YAML would silently forget the first."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         names = [key.value for key, _ in node.value]
         twice = next((key for index, (key, _) in enumerate(node.value) if key.value in names[:index]), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice.value!r} is there twice", twice.start_mark)
-        return super().construct_mapping(node, deep)
+            raise yaml.MarkedYAMLError(None, None, f"{twice.value!r} is there twice", twice.start_mark)
+        return node
 
 
 def _named(content: Mapping[str, Any], key: str, default: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from classaware.study.cell import read_cell
-from classaware.study.places import Places, is_locked
+from classaware.study.places import Places
 from classaware.study.plan import Cell, Study
 
 _EVERY = 1.0  # seconds
@@ -33,7 +33,7 @@ class Board:
         self._live: Live | None = None
         self._drawn = 0.0
         self._scores: dict[Cell, str] = {}
-        self._current: Cell | None = None
+        self._said = ""
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -46,11 +46,12 @@ class Board:
             self._live.update(self.table(None))
 
     def show(self, cell: Cell | None) -> None:
-        """Draw anew, at most once a second; ``cell`` is the one that this process works on."""
+        """Draw anew, at most once a second; ``cell`` is what this process works on; None: it waits."""
         if self._live is None:
-            if cell not in (None, self._current):
-                self.console.print(f"{cell}", markup=False, highlight=False, soft_wrap=True)
-            self._current = cell or self._current
+            line = "waiting for the cells of other processes" if cell is None else str(cell)
+            if line != self._said:
+                self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._said = line
         elif time.monotonic() - self._drawn > _EVERY:
             self._live.update(self.table(cell))
             self._drawn = time.monotonic()
@@ -79,7 +80,7 @@ class Board:
             self._scores[cell] = " ".join(f"{100 * numbers.mean_iou:.2f}" for numbers in result.splits.values())
         if cell in self._scores:
             return self._scores[cell]
-        if mine or is_locked(self.places.run(cell) / ".lock"):
+        if mine or self.places.is_worked_on(cell):
             return progress(self.places.run(cell))
         if self.places.failure(cell) is not None:
             return "failed"

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from classaware.commands.studies.work import Order
+from classaware.study.begun import note_begin
 from classaware.study.places import Places
 from classaware.study.plan import Cell, Study
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 _POLL = 0.2  # seconds
+_SAME = 1.0  # seconds within which signals are one: who forwards them to every process sends them twice
 _WAIT = 2.0  # seconds, until one looks again whether others are through with their cells
 
 Show = Callable[[Cell | None], None]  # is told, again and again, on which cell this process works
@@ -34,7 +36,7 @@ class Running:
     def __init__(self, study: Study, places: Places, device: str, seconds: float | None, show: Show) -> None:
         self.study, self.places, self.device, self.show = study, places, device, show
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._signaled = False
+        self._signaled: float | None = None
         self._child: subprocess.Popen[bytes] | None = None
         # What failed before is tried again, once.
         self._old_failures = {cell: places.failed_at(cell) for cell in study.cells}
@@ -42,7 +44,7 @@ class Running:
     @property
     def stopped(self) -> bool:
         """Whether there is no more time, or a signal asked for the end."""
-        return self._signaled or (self._end is not None and time.monotonic() >= self._end)
+        return self._signaled is not None or (self._end is not None and time.monotonic() >= self._end)
 
     def run(self) -> None:
         """Return when every cell is done or has failed, or when it is stopped; a training is stopped between steps."""
@@ -70,8 +72,25 @@ class Running:
     def _do(self, cell: Cell) -> None:
         log = self.places.log(cell)
         log.parent.mkdir(parents=True, exist_ok=True)
+        note_begin(self.places.run(cell), self.study.arguments(cell))
+        command = [sys.executable, "-m", "classaware.commands.studies.work", self._order(cell).to_json()]
+        begin = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as file:
+            # In a group of its own: Ctrl-C reaches this process alone, which passes it on once. Its input ends when
+            # this process does.
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
+            )
+            try:
+                status = self._wait(cell)
+            finally:
+                self._end_child()
+        if not self.places.is_done(cell) and not self.stopped:
+            self.places.fail(cell, f"{_reason(log, begin, status)}; see {log.relative_to(self.places.folder)}")
+
+    def _order(self, cell: Cell) -> Order:
         data = self.study.datasets[cell.dataset]
-        order = Order(
+        return Order(
             cell,
             tuple(self.study.arguments(cell)),
             tuple(self.study.resolved_arguments(cell)),
@@ -79,18 +98,9 @@ class Running:
             data.train_split,
             self.places.run(cell),
             self.places.result(cell),
+            self.places.work_lock(cell),
             self.device,
         )
-        command = [sys.executable, "-m", "classaware.commands.studies.work", order.to_json()]
-        begin = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as file:
-            # In a group of its own: Ctrl-C reaches this process alone, which passes it on once.
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
-            )
-            status = self._wait(cell)
-        if not self.places.is_done(cell) and not self.stopped:
-            self.places.fail(cell, f"{_reason(log, begin, status)}; see {log.relative_to(self.places.folder)}")
 
     def _wait(self, cell: Cell) -> int:
         assert self._child is not None
@@ -100,9 +110,14 @@ class Running:
                 self._child.terminate()
                 told = True
             self._pause(_POLL, cell)
-        status = self._child.returncode
+        return self._child.returncode
+
+    def _end_child(self) -> None:
+        """Whatever happened here, none goes on that nobody waits for."""
+        assert self._child is not None
+        with self._child:  # waits
+            self._child.terminate()  # of no account where it has ended
         self._child = None
-        return status
 
     def _pause(self, seconds: float, cell: Cell | None) -> None:
         end = time.monotonic() + seconds
@@ -120,9 +135,11 @@ class Running:
                 signal.signal(number, handler)
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        if self._signaled and self._child is not None:  # the second time: at once
+        now = time.monotonic()
+        if self._signaled is None:
+            self._signaled = now
+        elif self._child is not None and now - self._signaled > _SAME:  # the second time: at once
             self._child.kill()
-        self._signaled = True
 
 
 def _reason(log: Path, begin: int, status: int) -> str:
