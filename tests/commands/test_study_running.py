@@ -18,7 +18,8 @@ from classaware.commands.studies.running import Running
 from classaware.errors import InputError
 from classaware.study.begun import check_begun, note_begin
 from classaware.study.places import Places
-from classaware.study.plan import Cell, Study, read_study
+from classaware.study.plan import Cell, Study
+from classaware.study.reading import read_study
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="scripts of a POSIX shell")
 

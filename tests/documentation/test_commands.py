@@ -13,7 +13,7 @@ from pages import PAGES, ROOT, Line, command_lines
 from classaware.commands.configuration import expand_recipes
 from classaware.commands.fit import build_parser
 from classaware.commands.main import COMMANDS, main
-from classaware.study.plan import read_study
+from classaware.study.reading import read_study
 
 # Words that stand for something of the reader's own.
 PLACEHOLDERS = {"CAMVID": "data/camvid", "MSRC21": "my-data", "RUN": "runs/car", "S": "0"}

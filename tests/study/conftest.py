@@ -10,7 +10,8 @@ from fake_records import fake_confusions, fake_record
 
 from classaware.evaluation.record import write_record
 from classaware.study.cell import CellResult, SplitNumbers, evaluation_path, write_cell
-from classaware.study.plan import Cell, Study, read_study
+from classaware.study.plan import Cell, Study
+from classaware.study.reading import read_study
 
 MadeStudy = tuple[Study, Path]
 QUALITY = {"plain": 0.6, "car": 0.7, "other": 0.62}

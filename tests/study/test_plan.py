@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classaware.errors import InputError
-from classaware.study.plan import Cell, DataChoice, Study, read_study
+from classaware.study.plan import Cell, DataChoice, Study
+from classaware.study.reading import read_study
 
 PARTS: dict[str, Any] = {
     "datasets": {"animals": ["datasets/msrc21", "--data.batch_size=4"], "scenes": {"splits": ["seen", "unseen"]}},

@@ -16,7 +16,8 @@ from classaware.commands.studies.writing import summary_table, write_results
 from classaware.errors import InputError
 from classaware.files import check_writable
 from classaware.study.places import Places
-from classaware.study.plan import Study, read_study
+from classaware.study.plan import Study
+from classaware.study.reading import read_study
 from classaware.study.results import collect
 
 _UNFINISHED = 3
@@ -38,7 +39,11 @@ def build_parser() -> ArgumentParser:
         "--output", type=Path | None, default=None, help="folder of the study; default: studies/NAME of its file"
     )
     parser.add_argument(
-        "--time_limit", type=str | None, default=None, help="stop cleanly after this time, such as 90m, 2h or 30s"
+        "--time_limit",
+        "--time-limit",
+        type=str | None,
+        default=None,
+        help="stop cleanly after this time, such as 90m, 2h or 30s",
     )
     parser.add_argument(
         "--only", type=str | None, default=None, help="cells to work on, by a pattern of DATASET/NETWORK/VARIANT/seed-N"
