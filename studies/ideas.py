@@ -28,8 +28,8 @@ from classaware.regularization.module import ClassAwareTerms
 from classaware.training import load_network, objective, task
 
 SCENES = {"seed": 0, "train": 1200, "val": 100, "test": 400}
-# Where a network learns to tell things by themselves and still leans on context. With the recipe's own settings (cue 96,
-# SGD) it is caught in the middle of learning, and what comes out is chance: pairs of one seed differ by 5 points.
+# Where a network learns to tell things by themselves and still leans on context. With the recipe's own settings (cue
+# 96, SGD) it is caught in the middle of learning, and what comes out is chance: pairs of one seed differ by 5 points.
 SETTLED = [
     "--data.dataset.cue=128",
     "--training.optimizer=adamw",
@@ -159,6 +159,21 @@ class Rarity(Touching):
             weights_BP = weight_BK.gather(1, batch.y_BP) * batch.valid_BP
             batch.weights_BP = weights_BP / weights_BP.sum().clamp(min=1e-6)  # type: ignore[attr-defined]
         return batch.weights_BP  # type: ignore[attr-defined,no-any-return]
+
+
+class RareLogarithm(Rarity, Logarithm):
+    """Both."""
+
+
+class RareLikelihood(RareLogarithm):
+    """And Eq. 10 left out: inter_c2p is the negative log-likelihood of the own class among the centers (margin 0)."""
+
+    def c2p(self, batch: Batch) -> Tensor:
+        """With the pixel's own similarity to its class."""
+        mu_KC, present_K = batch.mu_KC.detach(), batch.present_K
+        similarity_BPK = batch.x_BPC @ mu_KC.T * batch.scale
+        row_BP = dependency(similarity_BPK, ~batch.own_BPK & present_K, present_K, self.c2p_margin)
+        return (self.pixel_weights(batch) * self.cost(row_BP)).sum()
 
 
 class Pairs(Touching):
@@ -308,6 +323,9 @@ IDEAS: dict[str, Setting] = {
     "balanced": setting(CAR + MASKED, Balanced),
     "rarity-balanced": setting(CAR + MASKED, RareAndBalanced),
     "rarity-no-intra": setting(CAR + MASKED + weights(0, 1, 1), Rarity),
+    "rarity-logarithm": setting(CAR + MASKED + MARGINS_0 + weights(0, 1, 1), RareLogarithm),
+    "rarity-likelihood": setting(CAR + MASKED + MARGINS_0 + weights(0, 1, 1), RareLikelihood),
+    "rarity-likelihood-3": setting(CAR + MASKED + MARGINS_0 + weights(0, 0, 3), RareLikelihood),
     "rarity-cross-entropy": setting([], ClassAwareRegularization, RareCrossEntropy),
     "bank": setting(CAR + MASKED, Bank),
     "ramp": setting(CAR + MASKED, Scheduled),
