@@ -149,12 +149,14 @@ class Touching(Idea):
 class Rarity(Touching):
     """Pixels weigh by how rare what their class touches is in training, 1/10 to 10."""
 
+    most = 10.0
+
     def pixel_weights(self, batch: Batch) -> Tensor:
         """(B, P), sum 1."""
         if not hasattr(batch, "weights_BP"):
             share_BKK, usual_KK = self.touching(batch)
             familiar_BK = (share_BKK * usual_KK).sum(-1).clamp(min=1e-4)
-            weight_BK = (usual_KK.square().sum(-1) / familiar_BK).clamp(0.1, 10)
+            weight_BK = (usual_KK.square().sum(-1) / familiar_BK).clamp(1 / self.most, self.most)
             weight_BK = torch.where(share_BKK.sum(-1) > 0, weight_BK, 1.0)
             weights_BP = weight_BK.gather(1, batch.y_BP) * batch.valid_BP
             batch.weights_BP = weights_BP / weights_BP.sum().clamp(min=1e-6)  # type: ignore[attr-defined]
@@ -264,14 +266,30 @@ class Fade(Scheduled):
 
 
 class RareCrossEntropy(objective.Objective):
-    """A control: the cross-entropy's pixels weigh as in `Rarity`, and there is no CAR."""
+    """A control: the cross-entropy's pixels weigh as in `Rarity`, with CAR or without."""
+
+    most, share = 10.0, 1.0
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         self.rarity = getattr(self, "rarity", None) or Rarity(logits.shape[1], preset="masked")
+        self.rarity.most = self.most
         weights_BP = self.rarity.pixel_weights(Batch(self.rarity, logits.new_zeros(*labels.shape)[:, None], labels))
         resized = objective.resize_logits(logits, (labels.shape[-2], labels.shape[-1]))
         loss_BHW = F.cross_entropy(resized, labels, ignore_index=self.ignore_index, reduction="none")
-        return (loss_BHW.flatten(1) * weights_BP).sum()
+        rare = (loss_BHW.flatten(1) * weights_BP).sum()
+        return self.share * rare + (1 - self.share) * super()._cross_entropy(logits, labels)
+
+
+class Thrice(RareCrossEntropy):
+    """1/3 to 3."""
+
+    most = 3.0
+
+
+class Half(RareCrossEntropy):
+    """Half of it is the plain cross-entropy."""
+
+    share = 0.5
 
 
 class TwoDepths(objective.Objective):
@@ -328,6 +346,10 @@ IDEAS: dict[str, Setting] = {
     "rarity-likelihood-3": setting(CAR + MASKED + MARGINS_0 + weights(0, 0, 3), RareLikelihood),
     "rarity-cross-entropy": setting([], ClassAwareRegularization, RareCrossEntropy),
     "bank": setting(CAR + MASKED, Bank),
+    "rarity-cross-entropy-3": setting([], ClassAwareRegularization, Thrice),
+    "rarity-cross-entropy-half": setting([], ClassAwareRegularization, Half),
+    "masked-rarity-cross-entropy": setting(CAR + MASKED, ClassAwareRegularization, RareCrossEntropy),
+    "linear-rarity-cross-entropy": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, RareCrossEntropy),
     "ramp": setting(CAR + MASKED, Scheduled),
     "fade": setting(CAR + MASKED, Fade),
     "depth": setting(CAR + MASKED, ClassAwareRegularization, TwoDepths),
