@@ -292,6 +292,19 @@ class Half(RareCrossEntropy):
     share = 0.5
 
 
+class Identity(objective.Objective):
+    """CAR's linear layer begins as the identity, so that the network begins as the one without CAR."""
+
+    def __init__(self, network: Any, regularizer: ClassAwareRegularization, *rest: Any) -> None:
+        super().__init__(network, regularizer, *rest)
+        for projection in network.projections:
+            nn.init.dirac_(projection.linear.weight)
+
+
+class IdentityAndHalf(Identity, Half):
+    """Both."""
+
+
 class TwoDepths(objective.Objective):
     """A second tap, by a linear layer of its own, on the backbone's last map."""
 
@@ -350,6 +363,11 @@ IDEAS: dict[str, Setting] = {
     "rarity-cross-entropy-half": setting([], ClassAwareRegularization, Half),
     "masked-rarity-cross-entropy": setting(CAR + MASKED, ClassAwareRegularization, RareCrossEntropy),
     "linear-rarity-cross-entropy": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, RareCrossEntropy),
+    "identity-linear": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, Identity),
+    "identity-released": setting(CAR, ClassAwareRegularization, Identity),
+    "identity-masked": setting(CAR + MASKED, ClassAwareRegularization, Identity),
+    "identity-rarity-no-intra": setting(CAR + MASKED + weights(0, 1, 1), Rarity, Identity),
+    "identity-released-rarity-half": setting(CAR, ClassAwareRegularization, IdentityAndHalf),
     "ramp": setting(CAR + MASKED, Scheduled),
     "fade": setting(CAR + MASKED, Fade),
     "depth": setting(CAR + MASKED, ClassAwareRegularization, TwoDepths),
