@@ -1,5 +1,8 @@
 """What is measured of a trained cell."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from classaware.commands.evaluate import Evaluation
 from classaware.commands.evaluations import stored_or_new
 from classaware.commands.inference import build_inference, pick_device
@@ -12,11 +15,13 @@ from classaware.data.pairs import count_pairs
 from classaware.evaluation.combinations import read_combinations
 from classaware.evaluation.familiarity import Familiarity
 from classaware.evaluation.rare_combinations import RareCombinations, rare_combinations
-from classaware.evaluation.record import EvaluationRecord
+from classaware.evaluation.record import EvaluationRecord, write_record
 from classaware.evaluation.statistics import or_none
 from classaware.insight.subject import Subject
 from classaware.study.cell import CellResult, SplitNumbers, evaluation_path, write_cell
+from classaware.study.plan import Cell
 from classaware.training.card import LAST
+from classaware.training.folder import without_places
 
 
 def measure_cell(order: Order) -> None:
@@ -28,12 +33,19 @@ def measure_cell(order: Order) -> None:
     splits = {}
     for split in order.splits:
         inference = build_inference(None, named.card, named.given)
-        path = evaluation_path(order.result, split)
         evaluation = Evaluation(named, dataset, arguments, split, inference, device)
-        record = stored_or_new(evaluation, [order.result], path, num_workers=0)
+        record = stored_or_new(evaluation, [order.run], evaluation_path(order.run, split), num_workers=0)
+        write_record(evaluation_path(order.result, split), portable_record(record, order.cell))
         splits[split] = _numbers(record, subject, dataset, familiarity)
     step = named.provenance["step"]
     write_cell(order.result, CellResult(order.cell, order.arguments, step, splits))
+
+
+def portable_record(record: EvaluationRecord, cell: Cell) -> EvaluationRecord:
+    """An evaluation without places on this machine, for cells are given away."""
+    place = {"path": (Path("runs") / cell.folder / LAST).as_posix()}
+    parts = {"data": without_places(record.data), "training": without_places(record.training)}
+    return replace(record, checkpoint=record.checkpoint | place, **parts)
 
 
 def _familiarity(dataset: SegmentationDataset, train_split: str | None) -> Familiarity | None:
