@@ -187,7 +187,7 @@ def test_a_cell_that_fails_is_reported_tried_again_and_keeps_nobody_from_work(
     variants = {**CONTENT["variants"], "broken": ["--network.backbone.name=no_such_network"]}
     grid = [{"variants": ["baseline", "released"]}, {"variants": ["broken"], "seeds": [0]}]
     study, places = write_study(tmp_path, variants=variants, grid=grid), Places(done)
-    (places.result(LAST) / "cell.json").unlink()
+    shutil.rmtree(places.result(LAST))
     early = times(done)
     for _ in range(2):
         result = command("study", study, "--output", done)

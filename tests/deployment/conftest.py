@@ -32,7 +32,7 @@ EXPORT_CARD = NetworkCard(
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with running statistics of its own."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     network = build_network(EXPORT_CARD.network).train()
     with torch.no_grad():
         for _ in range(3):
