@@ -50,3 +50,17 @@ def test_parts_do_not_repeat_each_other() -> None:
 
 def make_again() -> dict[str, Tensor]:
     return dict(Segmenter(Backbone("test_resnet", 8), HEADS["self-attention"], 5, "on", "1x1").named_parameters())
+
+
+@pytest.mark.parametrize("initialization", ["glorot", "kaiming"])
+def test_deep_supervision_changes_nothing_but_itself(initialization: str) -> None:
+    def parameters(aux_channels: int) -> dict[str, Tensor]:
+        torch.manual_seed(7)
+        backbone, head = Backbone("test_resnet", 8), HEADS["self-attention"]
+        network = Segmenter(backbone, head, 5, "on", aux_channels=aux_channels, initialization=initialization)  # type: ignore[arg-type]
+        return dict(network.named_parameters())
+
+    without, with_aux = parameters(0), parameters(16)
+    assert set(with_aux) > set(without)
+    for name, value in without.items():
+        torch.testing.assert_close(with_aux[name], value, rtol=0, atol=0)

@@ -59,8 +59,14 @@ def test_excluded_pixels_have_no_gradient_and_others_do() -> None:
         ((0, 1, 2, 3, 4), "masked", "leaves no class"),
         (0, "masked", r"such as \(0,\)"),
         (("0",), "masked", r"such as \(0,\)"),
+        (None, "masked", r"such as \(0,\)"),
     ],
 )
 def test_bad_values(exclude: Any, preset: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ClassAwareRegularization(5, preset=preset, exclude=exclude)
+
+
+def test_ignored_class_is_no_class_that_is_left() -> None:
+    with pytest.raises(ValueError, match="leaves no class"):
+        ClassAwareRegularization(2, ignore_index=1, preset="masked", exclude=(0,))

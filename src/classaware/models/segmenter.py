@@ -96,9 +96,10 @@ class Segmenter(nn.Module):
                     Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True))
                 )
         self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
-        self.classifier = nn.Conv2d(out_channels, num_classes, 1)
-        initialize(self.classifier)
-        self.auxiliary = self._create_auxiliary(channels, aux_channels) if aux_channels else None
+        with torch.random.fork_rng(devices=[]):  # their sizes do not change what _set_up draws
+            self.classifier = nn.Conv2d(out_channels, num_classes, 1)
+            initialize(self.classifier)
+            self.auxiliary = self._create_auxiliary(channels, aux_channels) if aux_channels else None
         if isinstance(backbone, Backbone):  # any module with channels and strides will do
             aux_reads = -self.head.aux_level if isinstance(self.auxiliary, nn.Sequential) else 1
             backbone.drop_norms(max(self.head.levels or len(channels), 3 if jpu else 1, aux_reads))

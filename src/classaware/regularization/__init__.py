@@ -15,6 +15,7 @@ from classaware.regularization.labels import resize_labels
 from classaware.regularization.losses import inter_c2c, inter_c2p, intra_c2p
 from classaware.regularization.module import ClassAwareRegularization, ClassAwareTerms
 from classaware.regularization.presets import PRESETS, Knobs
+from classaware.regularization.rare_pairs import RarePairs
 
 __all__ = [
     "PRESETS",
@@ -22,6 +23,7 @@ __all__ = [
     "ClassAwareRegularization",
     "ClassAwareTerms",
     "Knobs",
+    "RarePairs",
     "RunningCenters",
     "attach",
     "attached",

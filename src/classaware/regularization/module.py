@@ -148,7 +148,7 @@ class ClassAwareRegularization(nn.Module):
         check_choice("centers", centers)
         check_choice("reduce", reduce)
         self.knobs = resolve_knobs(preset, reduction=reduction, c2p_scale=c2p_scale, ignored=ignored, absent=absent)
-        self.exclude = check_exclude(exclude, num_classes, self.knobs)
+        self.exclude = check_exclude(exclude, num_classes, ignore_index, self.knobs)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.c2c_margin = c2c_margin

@@ -64,13 +64,13 @@ def resolve_knobs(preset: str, **given: str | None) -> Knobs:
     return PRESETS[preset]._replace(**changes)  # type: ignore[arg-type]
 
 
-def check_exclude(exclude: Sequence[int], num_classes: int, knobs: Knobs) -> tuple[int, ...]:
+def check_exclude(exclude: Sequence[int], num_classes: int, ignore_index: int, knobs: Knobs) -> tuple[int, ...]:
     """The classes to leave out, each once.
 
     Raises:
         ValueError: one that is no class; all of them; or knobs by which what is left out would still count.
     """
-    if isinstance(exclude, int | str) or any(type(index) is not int for index in exclude):
+    if not isinstance(exclude, tuple | list) or any(type(index) is not int for index in exclude):
         raise ValueError(f"exclude={exclude!r}: must be class indices, such as (0,).")
     odd = [index for index in exclude if not 0 <= index < num_classes]
     if odd:
@@ -80,6 +80,6 @@ def check_exclude(exclude: Sequence[int], num_classes: int, knobs: Knobs) -> tup
             f"exclude={tuple(exclude)} needs pixels without a label and classes without pixels to be left out: use "
             "preset='masked', or ignored='exclude' and absent='exclude'."
         )
-    if num_classes <= len(set(exclude)):
+    if exclude and not set(range(num_classes)) - {*exclude, ignore_index}:
         raise ValueError(f"exclude={tuple(exclude)} leaves no class: leave some out of it.")
     return tuple(dict.fromkeys(exclude))

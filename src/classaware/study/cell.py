@@ -46,19 +46,21 @@ class CellResult:
         arguments: of ``classaware fit``, what it was trained with.
         step: at which the training ended.
         splits: the numbers of every split, in the study's order.
+        train_split: whose labels say what is familiar in these; None: that was not looked at.
     """
 
     cell: Cell
     arguments: tuple[str, ...]
     step: int
     splits: Mapping[str, SplitNumbers]
+    train_split: str | None = "train"
 
 
 def write_cell(folder: Path, result: CellResult) -> None:
     """Write ``folder/cell.json``; the evaluations have to be there already, for this says that the cell is done."""
     content = {"format": FORMAT, "version": VERSION, **result.cell._asdict(), "arguments": list(result.arguments)}
     splits = {split: asdict(numbers) for split, numbers in result.splits.items()}
-    write_json(folder / RESULT, content | {"step": result.step, "splits": splits})
+    write_json(folder / RESULT, content | {"step": result.step, "train_split": result.train_split, "splits": splits})
 
 
 def read_cell(folder: Path) -> CellResult | None:
@@ -77,11 +79,21 @@ def read_cell(folder: Path) -> CellResult | None:
     try:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"it is {content['format']!r}, version {content['version']!r}")
-        splits = {split: SplitNumbers(**numbers) for split, numbers in content["splits"].items()}
+        splits = {split: _numbers(numbers) for split, numbers in content["splits"].items()}
         cell = Cell(content["dataset"], content["network"], content["variant"], content["seed"])
-        return CellResult(cell, tuple(content["arguments"]), int(content["step"]), splits)
+        train_split = content.get("train_split", "train")  # the first cells do not say it, and all had this one
+        return CellResult(cell, tuple(content["arguments"]), int(content["step"]), splits, train_split)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from error
+
+
+def _numbers(content: dict[str, Any]) -> SplitNumbers:
+    numbers = SplitNumbers(**content)
+    groups, dependency = dict(numbers.groups), dict(numbers.dependency)
+    values = (numbers.things, numbers.gap, *groups.values(), *dependency.values())
+    if not isinstance(numbers.mean_iou, float) or any(not isinstance(value, float | None) for value in values):
+        raise ValueError("what should be a number is none")
+    return numbers
 
 
 def read_evaluation(folder: Path, split: str) -> EvaluationRecord:

@@ -13,7 +13,7 @@ from classaware.study.plan import Cell, Study
 _NEAR = 1e-9  # means of the same counts
 
 # What differs from machine to machine and decides no number.
-_OF_MACHINES = ("--data.dataset.root=", "--data.num_workers=", "--trainer.devices=", "--trainer.accelerator=")
+_OF_MACHINES = ("--data.dataset.root=", "--data.num_workers=", "--trainer.accelerator=")
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,14 @@ def read_done(study: Study, folder: Path) -> dict[Cell, DoneCell]:
     for cell in study.cells:
         result = read_cell(folder / "cells" / cell.folder)
         if result is not None:
+            data = study.datasets[cell.dataset]
             _check_arguments(result, study.arguments(cell), cell, folder)
-            splits = study.datasets[cell.dataset].splits
-            done[cell] = DoneCell(result, {split: _record(result, split, cell, folder) for split in splits})
+            if result.train_split != data.train_split:
+                raise InputError(
+                    f"what is familiar in the cell {cell} was found in the split {result.train_split!r}, the study's "
+                    f"file says {data.train_split!r}: {_cure(cell, folder)}"
+                )
+            done[cell] = DoneCell(result, {split: _record(result, split, cell, folder) for split in data.splits})
     return done
 
 
@@ -77,12 +82,13 @@ def _first(arguments: Sequence[str]) -> str:
 
 
 def _record(result: CellResult, split: str, cell: Cell, folder: Path) -> EvaluationRecord:
-    place = folder / "cells" / cell.folder
-    cure = f"remove {place} (its training under {folder / 'runs'} stays) and run the study again."
+    place, cure = folder / "cells" / cell.folder, _cure(cell, folder)
     if split not in result.splits:
         raise InputError(
             f"the cell {cell} was not measured on the split {split!r}, which the study's file names: {cure}"
         )
+    if not evaluation_path(place, split).exists():
+        raise InputError(f"{evaluation_path(place, split)} is missing: put it back, or {cure}")
     record = read_evaluation(place, split)
     stated = result.splits[split].mean_iou
     if not abs(record.mean_iou - stated) <= _NEAR:
@@ -93,6 +99,11 @@ def _record(result: CellResult, split: str, cell: Cell, folder: Path) -> Evaluat
     # Paired by the seed of the cell; the path is told as it is in any copy of the study.
     path = evaluation_path(Path("cells") / cell.folder, split)
     return replace(record, training=record.training | {"seed": cell.seed}, path=path)
+
+
+def _cure(cell: Cell, folder: Path) -> str:
+    place = folder / "cells" / cell.folder
+    return f"remove {place} (its training under {folder / 'runs'} stays) and run the study again."
 
 
 def made_with(done: Mapping[Cell, DoneCell]) -> dict[str, object]:

@@ -16,7 +16,15 @@ _AXES = ("datasets", "networks", "variants")
 _KEYS = (*_AXES, "name", "fit", "seeds", "baseline", "grid")
 _GRID = (*_AXES, "seeds")
 _MAX_SEED = 2**32 - 1  # of numpy
-_OWN = ("seed", "output", "resume", "help", "print_config")  # options of fit that say nothing about a cell
+_OWN = (
+    "seed",
+    "output",
+    "resume",
+    "ckpt_path",
+    "config",
+    "help",
+    "print_config",
+)  # options of fit that say nothing about a cell
 
 
 def read_study(path: Path) -> Study:
@@ -68,7 +76,7 @@ def read_study(path: Path) -> Study:
             name, _fit(content.get("fit", [])), datasets, networks, variants, baseline, tuple(cells), path.parent
         )
     except InputError as error:
-        raise InputError(f"{path}: {str(error).rstrip('.')}. See 'classaware study --help'.") from error
+        raise InputError(f"{path}: {str(error).rstrip('.')}. docs/study.md says what a study's file holds.") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -123,8 +131,8 @@ def _data(value: Any) -> DataChoice:
         raise InputError(f"splits {splits!r} must be a list of names")
     for split in splits:
         _check_name(split, "split")
-        if split.lower() == "cell":
-            raise InputError(f"a split cannot be called {split!r}: its evaluation would take the place of cell.json")
+        if split.lower() in ("cell", "study"):
+            raise InputError(f"a split cannot be called {split!r}: its evaluation would take the place of {split}.json")
     if train_split is not None and not isinstance(train_split, str):
         raise InputError(f"train_split {train_split!r} must be a name or null")
     return DataChoice(_fit(value.get("fit", [])), tuple(dict.fromkeys(splits)), train_split)

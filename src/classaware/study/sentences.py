@@ -24,7 +24,8 @@ OF_FIGURE = (
     "Difference of mIoU to the baseline in points: every dot is a pair of trainings with one seed, the bar their mean, "
     "the line its 95 % interval over seeds."
 )
-_CONDITIONS = ("device", "commit", "checkpoint.step")
+_CONDITIONS = ("device", "commit", "checkpoint.step", "data.manifest", "processes")
+_OF_MACHINES = ("trainer.devices", "trainer.accelerator")  # what matters of these is in "processes" and "device"
 
 
 def progress(results: StudyResults) -> str:
@@ -57,7 +58,7 @@ def group_notes(group: SplitResult, baseline: str) -> list[str]:
             notes += _pairing(variant, baseline)
         if variant.comparison is not None:
             notes += variant.comparison.warnings
-            notes += _conditions(variant.comparison)
+            notes += _conditions(variant.comparison) + _variations(variant.comparison)
     return list(dict.fromkeys(notes))
 
 
@@ -73,11 +74,25 @@ def _pairing(variant: VariantResult, baseline: str) -> list[str]:
 
 
 def _conditions(found: Comparison) -> list[str]:
-    """Of software, hardware and length, which no variant should differ in."""
-    parts = [row.setting.removeprefix("fit.") for row in found.unequal if not row.method]
-    odd = [name for name in parts if name in _CONDITIONS or name.startswith("versions.")]
+    """Of software, hardware, data and length, which no variant should differ in."""
+    odd = [row.setting.removeprefix("fit.") for row in found.unequal if not row.method and _is_condition(row.setting)]
     listed = ", ".join(dict.fromkeys(odd))
     return [f"Trainings of {found.ours.name} and {found.theirs.name} were not all alike in {listed}."] if odd else []
+
+
+def _variations(found: Comparison) -> list[str]:
+    """Of settings that differ from seed to seed of one side, as when a file that the study names was edited."""
+    notes = []
+    for side, one in ((found.ours, lambda row: row.ours), (found.theirs, lambda row: row.theirs)):
+        odd = [row.setting for row in found.unequal if any(value != one(row)[0] for value in one(row))]
+        listed = ", ".join(name for name in odd if name not in _OF_MACHINES and not _is_condition(name))
+        notes += [f"{side.name}: its seeds were not trained alike, they differ in {listed}."] if listed else []
+    return notes
+
+
+def _is_condition(setting: str) -> bool:
+    name = setting.removeprefix("fit.")
+    return name in _CONDITIONS or name.startswith("versions.")
 
 
 def _unpaired(found: Contrast, name: str, baseline: str) -> list[str]:

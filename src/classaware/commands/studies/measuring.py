@@ -38,7 +38,7 @@ def measure_cell(order: Order) -> None:
         write_record(evaluation_path(order.result, split), portable_record(record, order.cell))
         splits[split] = _numbers(record, subject, dataset, familiarity)
     step = named.provenance["step"]
-    write_cell(order.result, CellResult(order.cell, order.arguments, step, splits))
+    write_cell(order.result, CellResult(order.cell, order.arguments, step, splits, order.train_split))
 
 
 def portable_record(record: EvaluationRecord, cell: Cell) -> EvaluationRecord:

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import FrameType
 
 from classaware.commands.studies.work import Order
-from classaware.study.begun import note_begin
+from classaware.errors import InputError
+from classaware.study.begun import check_begun, note_begin
 from classaware.study.places import Places
 from classaware.study.plan import Cell, Study
 
@@ -72,6 +73,11 @@ class Running:
     def _do(self, cell: Cell) -> None:
         log = self.places.log(cell)
         log.parent.mkdir(parents=True, exist_ok=True)
+        try:  # another process may have begun it since the study was checked, by another state of its file
+            check_begun(self.places.run(cell), self.study.arguments(cell), cell)
+        except InputError as error:
+            self.places.fail(cell, str(error))
+            return
         note_begin(self.places.run(cell), self.study.arguments(cell))
         command = [sys.executable, "-m", "classaware.commands.studies.work", self._order(cell).to_json()]
         begin = log.stat().st_size if log.exists() else 0
