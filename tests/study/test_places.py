@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from classaware import locks as module
 from classaware.errors import InputError
-from classaware.study import places as module
+from classaware.locks import is_locked, locked
 from classaware.study.cell import CellResult, write_cell
-from classaware.study.places import Places, is_locked, locked
+from classaware.study.places import Places
 from classaware.study.plan import Cell
 
 CELL = Cell("scenes", "ocr", "car", 3)

@@ -1,19 +1,13 @@
 """Where everything of a study lies, and who works on which cell."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from classaware.errors import InputError
 from classaware.files import write_atomically
+from classaware.locks import is_locked, locked
 from classaware.study.cell import RESULT
 from classaware.study.plan import Cell
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 class Places:
@@ -103,42 +97,3 @@ class Places:
         """Write the results; waits for whoever does."""
         with locked(self.folder / "locks" / "results.lock", wait=True):
             yield
-
-
-@contextmanager
-def locked(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of a file; gives False where another process holds it. Made where it is missing, and left there.
-
-    Not to be asked for what this process holds already: it would be let go of. File systems without locks are used
-    without them.
-
-    Raises:
-        InputError: the file cannot be made.
-    """
-    if fcntl is None:
-        yield True
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}): choose another --output.") from error
-    try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            mine = True
-        except (BlockingIOError, PermissionError):
-            mine = False
-        except OSError:
-            mine = True
-        yield mine
-    finally:
-        os.close(descriptor)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a file, which need not be there."""
-    if fcntl is None or not path.exists():
-        return False
-    with locked(path) as mine:
-        return not mine

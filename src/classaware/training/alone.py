@@ -8,11 +8,7 @@ from pathlib import Path
 from pytorch_lightning.utilities import rank_zero_only
 
 from classaware.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from classaware.locks import locked
 
 _LOCK = ".lock"
 
@@ -21,30 +17,18 @@ _LOCK = ".lock"
 def alone(output: Path) -> Iterator[None]:
     """Hold ``output/.lock``; however the process ends, the system lets go of it.
 
-    The first of several processes holds it for all. A record lock, for ``flock`` passes to forked processes that read
-    images, which outlive a killed run for seconds. File systems without locks are used without one.
+    The first of several processes holds it for all. File systems without locks are used without one.
 
     Raises:
         InputError: another process holds it, or the folder cannot be written to.
     """
-    if fcntl is None or not _first():
+    if not _first():
         yield
         return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise InputError(f"cannot write {output} ({error.strerror}): choose another --output.") from error
-    try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise occupied(output) from error
-        except OSError:
-            pass
+    with locked(output / _LOCK, named=output) as mine:
+        if not mine:
+            raise occupied(output)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _first() -> bool:

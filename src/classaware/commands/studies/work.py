@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from classaware.commands.main import guarded
-from classaware.study.places import locked
+from classaware.locks import locked
 from classaware.study.plan import Cell
 
 
