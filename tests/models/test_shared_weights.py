@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from classaware.errors import InputError
 from classaware.models import HEADS, Backbone, Segmenter
 
 
@@ -25,6 +26,30 @@ def test_car_leaves_all_other_weights_as_they_are(head: str, initialization: str
     assert "classifier.weight" in compared
     for name in compared:
         torch.testing.assert_close(with_car[name], without[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("initialization", ["glorot", "kaiming"])
+@pytest.mark.parametrize("head", ["danet", "fcn", "self-attention"])
+def test_as_the_identity_car_begins_as_the_baseline(head: str, initialization: str) -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def outputs(car: str, identity: bool) -> Tensor:
+        torch.manual_seed(7)
+        backbone = Backbone("test_resnet", 8)
+        network = Segmenter(backbone, HEADS[head], 5, car, "1x1", initialization=initialization, identity=identity)  # type: ignore[arg-type]
+        with torch.no_grad():
+            return network.eval()(images).logits
+
+    baseline = outputs("off", False)
+    torch.testing.assert_close(outputs("on", True), baseline)
+    assert not torch.allclose(outputs("on", False), baseline)
+    torch.testing.assert_close(outputs("off", True), baseline, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("head", ["caa", "ocr"])
+def test_a_narrower_tap_cannot_be_the_identity(head: str) -> None:
+    with pytest.raises(InputError, match="identity=true needs a tap as wide as the features"):
+        Segmenter(Backbone("test_resnet", 8), HEADS[head], 5, "on", "1x1", identity=True)
 
 
 @pytest.mark.parametrize("initialization", ["glorot", "kaiming"])

@@ -37,6 +37,22 @@ def test_equals_a_loop_over_pixels(seed: int, average: str, ignore_index: int) -
     assert float(ours) == pytest.approx(by_hand(logits, labels, ignore_index, average), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("average", ["valid", "all"])
+def test_weights_multiply_every_pixel(average: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits, weights = torch.randn(2, 4, 3, 5, generator=generator), torch.rand(2, 3, 5, generator=generator)
+    labels = torch.randint(0, 4, (2, 3, 5), generator=generator)
+    labels[0, 0] = 255
+    total = 0.0
+    for image, y, x in product(range(2), range(3), range(5)):
+        pixel = labels[image : image + 1, y : y + 1, x : x + 1]
+        one = by_hand(logits[image : image + 1, :, y : y + 1, x : x + 1], pixel, 255, "valid")
+        total += float(weights[image, y, x]) * one
+    expected = total / (30 if average == "all" else 25)
+    ours = cross_entropy(logits, labels, 255, average, weights)  # type: ignore[arg-type]
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("ignore_index", [255, 1])
 def test_ignored_pixels_get_no_gradient_and_the_averages_differ_by_their_share(ignore_index: int) -> None:
     logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)

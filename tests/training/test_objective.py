@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from classaware.errors import InputError
+from classaware.evaluation import resize_logits
 from classaware.models import CPNetHead, DANetHead, FCNHead, OCRHead, Segmenter, SegmenterOutput
-from classaware.regularization import ClassAwareRegularization
-from classaware.training import Objective, affinity_loss
+from classaware.regularization import ClassAwareRegularization, RarePairs
+from classaware.training import Objective, affinity_loss, cross_entropy
 
 CLASSES, IGNORE = 3, 255
 SIDE = 9  # of the labels; the maps are 5 x 5, so that aligned corners take every second pixel
@@ -203,6 +204,35 @@ def test_rivals_see_every_tap_and_are_added(car: str, head: type, width: int) ->
     torch.testing.assert_close(loss - without, terms["rival"], rtol=1e-4, atol=1e-5)
     loss.backward()
     assert all(rival.scale.grad is not None for rival in objective.rivals)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_share_of_every_cross_entropy_weighs_rare_pairs(share: float) -> None:
+    objective = Objective(danet(), regularizer(), rare_pairs=share)
+    plain = Objective(danet(), regularizer())
+    output, (_, labels) = made_up(), batch()
+    weights = RarePairs(CLASSES, IGNORE)(labels)
+    assert weights[labels != IGNORE].std() > 0.01
+    _, terms = objective(output, labels)
+    _, without = plain(output, labels)
+    size = (labels.shape[-2], labels.shape[-1])
+
+    def rare(logits: Tensor) -> float:
+        return float(cross_entropy(resize_logits(logits, size), labels, IGNORE, weights=weights))
+
+    expected = share * rare(output.logits) + (1 - share) * float(without["ce"])
+    assert float(terms["ce"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["ce"]) != pytest.approx(float(without["ce"]), rel=1e-4)
+    aux = share * sum(map(rare, output.aux_logits)) + (1 - share) * float(without["aux_ce"])
+    assert float(terms["aux_ce"]) == pytest.approx(aux, rel=1e-5)
+    assert "rarity.seen_KK" in objective.state_dict()
+    assert "rarity.seen_KK" not in plain.state_dict()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_is_from_0_to_1(share: float) -> None:
+    with pytest.raises(InputError, match="share of the cross-entropy"):
+        Objective(danet(), regularizer(), rare_pairs=share)
 
 
 def test_an_unknown_form_is_refused() -> None:

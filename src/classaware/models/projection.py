@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from classaware.errors import InputError
 from classaware.models.layers import Initialization, conv_norm_act, initialize, own_draws
+from classaware.regularization.linear_map import become_identity
 
 ProjectionKind = Literal["3x3", "1x1"]
 
@@ -25,11 +26,26 @@ class Projection(nn.Module):
         kernel_size: of the convolution after it.
         out_channels: of the convolution after it.
         car: whether there is a linear convolution.
+        identity: it begins as the identity, so that the network begins as the one without.
     """
 
-    def __init__(self, in_channels: int, tap_channels: int, kernel_size: int, out_channels: int, car: bool) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        tap_channels: int,
+        kernel_size: int,
+        out_channels: int,
+        car: bool,
+        identity: bool = False,
+    ) -> None:
         super().__init__()
+        if car and identity and in_channels != tap_channels:
+            raise InputError(
+                f"identity=true needs a tap as wide as the features, and this head has {tap_channels} of "
+                f"{in_channels} channels: leave it out, or give the head another width."
+            )
         self.out_channels = out_channels
+        self.identity = identity
         with own_draws():
             self.linear = nn.Conv2d(in_channels, tap_channels, 1) if car else None
         self.conv = conv_norm_act(tap_channels if car else in_channels, out_channels, kernel_size)
@@ -40,6 +56,8 @@ class Projection(nn.Module):
         for part in (self.linear or nn.Identity(), self.conv):
             with own_draws():
                 initialize(part, scheme)
+        if self.linear is not None and self.identity:
+            become_identity(self.linear)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, in_channels, h, w) to the tap (B, tap_channels, h, w) and the projected (B, out_channels, h, w)."""

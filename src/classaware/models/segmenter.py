@@ -58,6 +58,8 @@ class Segmenter(nn.Module):
         dropout: share of channels zeroed in front of the classifier in training (none in the authors' code).
         initialization: of all that is not the backbone: ``glorot`` as in the authors' code (with query and key equal in
             Self-Attention), or ``kaiming`` (all independent).
+        identity: CAR's linear convolution begins as the identity, so that the network begins as its baseline; needs a
+            head whose tap is as wide as its features. (Random in the authors' code.)
         norm_eps: epsilon of the batch norms outside the backbone (1e-3 in the authors' code).
         norm_momentum: PyTorch's momentum of the same (3e-4 in the authors' code, for 30,000 steps).
     """
@@ -73,6 +75,7 @@ class Segmenter(nn.Module):
         aux_channels: int = 0,
         dropout: float = 0.0,
         initialization: Initialization = "glorot",
+        identity: bool = False,
         norm_eps: float = 1e-5,
         norm_momentum: float = 0.1,
     ) -> None:
@@ -93,7 +96,7 @@ class Segmenter(nn.Module):
         for _ in range(self.head.branches):
             with own_draws():
                 self.projections.append(
-                    Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True))
+                    Projection(self.head.channels, width, kernel_size, out_channels, car in ("on", True), identity)
                 )
         self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
         with torch.random.fork_rng(devices=[]):  # their sizes do not change what _set_up draws

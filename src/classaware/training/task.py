@@ -42,6 +42,8 @@ class SegmentationTask(pl.LightningModule):
         aux_weight: of the auxiliary logits' cross-entropies (OCR, ACFNet, ``network.aux_channels``).
         affinity_weight: of CPNet's affinity loss.
         affinity: its form, ``published`` or ``released``.
+        rare_pairs: share, 0 to 1, of the cross-entropy that weighs pixels by how rare the company of their class is
+            (``RarePairs``, not in the paper); 0: the plain one.
         rival: another loss on the tap to compare CAR with: ``PixelContrast`` or ``CenterLoss``.
         inference: how it is validated; the default is the whole image at its own size.
         compile: train through ``torch.compile``; validation is not compiled. It needs a C++ compiler and crops of one
@@ -65,6 +67,7 @@ class SegmentationTask(pl.LightningModule):
         aux_weight: float = 0.4,
         affinity_weight: float = 1.0,
         affinity: Affinity = "published",
+        rare_pairs: float = 0.0,
         rival: RivalFactory | None = None,
         inference: Inference | None = None,
         compile: bool = False,
@@ -82,7 +85,9 @@ class SegmentationTask(pl.LightningModule):
         )
         # The fast layout for convolutions on GPUs and CPUs alike; it changes no value.
         self.network = network.to(memory_format=torch.channels_last)
-        self.objective = Objective(network, regularizer, average, aux_weight, affinity_weight, affinity, rival)
+        self.objective = Objective(
+            network, regularizer, average, aux_weight, affinity_weight, affinity, rival, rare_pairs
+        )
         self.optimizer: Literal["sgd", "adamw"] = optimizer
         self.lr = lr
         self.momentum = momentum
