@@ -7,7 +7,14 @@ when asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from classaware.regularization import Attachment, ClassAwareRegularization, ClassAwareTerms, attach, attached
+from classaware.regularization import (
+    Attachment,
+    ClassAwareRegularization,
+    ClassAwareTerms,
+    RarePairs,
+    attach,
+    attached,
+)
 
 if TYPE_CHECKING:
     from classaware.deployment.hub import PretrainedSegmenter
@@ -20,6 +27,7 @@ __all__ = [
     "ClassAwareRegularization",
     "ClassAwareTerms",
     "PretrainedSegmenter",
+    "RarePairs",
     "Segmenter",
     "__version__",
     "attach",
