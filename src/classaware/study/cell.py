@@ -111,5 +111,5 @@ def evaluation_path(folder: Path, split: str) -> Path:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason: Any = f"no {error}" if isinstance(error, KeyError) else error
+    reason = f"no {error}" if isinstance(error, KeyError) else str(error)
     return InputError(f"{path} is damaged ({reason}): remove it, and run the study again.")

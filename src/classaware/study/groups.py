@@ -104,7 +104,7 @@ def make_group(
         contrasts = {key: contrast(values[name][key], values[base][key]) for key in known}
         comparison = _compared(cells, sides[base], split, (name, base))
         variants.append(VariantResult(name, values[name], contrasts, comparison=comparison))
-    without = None if base in sides else _why(Cell(dataset, network, base, 0), study, failed)
+    without = None if base in sides else _why((dataset, network, base), study, failed)
     return SplitResult(dataset, network, split, tuple(variants), without)
 
 
@@ -128,9 +128,9 @@ def _compared(
     return compare(one, other, names) if seeds else None
 
 
-def _why(place: Cell, study: Study, failed: Mapping[Cell, str]) -> str:
-    planned = [cell for cell in study.cells if cell[:3] == place[:3]]
+def _why(baseline: tuple[str, str, str], study: Study, failed: Mapping[Cell, str]) -> str:
+    planned = [cell for cell in study.cells if cell[:3] == baseline]
     if not planned:
-        return f"the study's grid does not have the baseline ({place.variant}) here"
+        return f"the study's grid does not have the baseline ({study.baseline}) here"
     lost = "has failed" if all(cell in failed for cell in planned) else "is not done"
-    return f"the baseline ({place.variant}) {lost}"
+    return f"the baseline ({study.baseline}) {lost}"

@@ -89,14 +89,16 @@ def undone_table(results: StudyResults) -> Lines:
 
 
 def settings_table(results: StudyResults) -> Lines:
-    """Arguments of ``classaware fit`` by what they belong to."""
+    """Arguments of ``classaware fit`` by what they belong to, and what is measured."""
     settings = results.settings
     rows = [["all", "", " ".join(settings["fit"])]]
     for name, choice in settings["datasets"].items():
         rows.append(["data set", name, " ".join(choice["fit"])])
+        rows.append(["measured on", name, ", ".join(choice["splits"])])
+        rows.append(["familiar by", name, choice["train_split"]])
     for kind, key in (("network", "networks"), ("variant", "variants")):
         rows += [[kind, name, " ".join(arguments)] for name, arguments in settings[key].items()]
-    return ["of", "name", "arguments of classaware fit"], [[*row[:2], row[2] or "none"] for row in rows]
+    return ["of", "name", "arguments of classaware fit, or splits"], [[*row[:2], row[2] or "none"] for row in rows]
 
 
 def made_table(results: StudyResults) -> Lines:

@@ -81,13 +81,13 @@ class Board:
         if cell in self._scores:
             return self._scores[cell]
         if mine or self.places.is_worked_on(cell):
-            return progress(self.places.run(cell))
+            return how_far(self.places.run(cell))
         if self.places.failure(cell) is not None:
             return "failed"
         return "begun" if self.places.run(cell).exists() else "-"
 
 
-def progress(run: Path) -> str:
+def how_far(run: Path) -> str:
     """How far a training is, such as "40 %"; "measured" when it is through."""
     try:
         with (run / "logs" / "metrics.csv").open(encoding="utf-8", newline="") as file:
