@@ -169,6 +169,35 @@ def test_a_split_that_was_not_measured(make_study: Make) -> None:
         collect(study, folder)
 
 
+def test_another_split_that_says_what_is_familiar(make_study: Make) -> None:
+    _, folder = make_study()
+    changed = {"scenes": {"splits": ["seen", "unseen"], "train_split": "trainval"}}
+    study, _ = make_study(datasets=changed, folder="unused")
+    with pytest.raises(InputError, match="found in the split 'train', the study's file says 'trainval': remove"):
+        collect(study, folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.pop("splits"),
+        lambda content: content.update(version=99),
+        lambda content: content["splits"]["seen"].update(mean_iou="0.5"),
+        lambda content: content["splits"]["seen"]["groups"].update(rare="much"),
+        lambda content: content["splits"]["seen"].pop("gap"),
+        lambda content: content.update(splits=[1]),
+    ],
+)
+def test_a_damaged_cell_is_named(make_study: Make, damage: Callable[[dict[str, Any]], object]) -> None:
+    study, folder = make_study()
+    path = folder / "cells" / cell("car", 0).folder / "cell.json"
+    content = json.loads(path.read_text())
+    damage(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"seed-0/cell\.json is damaged \(.+\): remove it"):
+        collect(study, folder)
+
+
 def test_an_evaluation_of_another_cell(make_study: Make) -> None:
     study, folder = make_study()
     one, other = (folder / "cells" / cell(name, 0).folder / "seen.json" for name in ("plain", "car"))
