@@ -270,14 +270,12 @@ class RareCrossEntropy(objective.Objective):
 
     most, share = 10.0, 1.0
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        self.rarity = getattr(self, "rarity", None) or Rarity(logits.shape[1], preset="masked")
-        self.rarity.most = self.most
-        weights_BP = self.rarity.pixel_weights(Batch(self.rarity, logits.new_zeros(*labels.shape)[:, None], labels))
-        resized = objective.resize_logits(logits, (labels.shape[-2], labels.shape[-1]))
-        loss_BHW = F.cross_entropy(resized, labels, ignore_index=self.ignore_index, reduction="none")
-        rare = (loss_BHW.flatten(1) * weights_BP).sum()
-        return self.share * rare + (1 - self.share) * super()._cross_entropy(logits, labels)
+    def _weights(self, labels: Tensor) -> Tensor:
+        self.context = getattr(self, "context", None) or Rarity(len(BiasedScenes.class_names), preset="masked")
+        self.context.most = self.most
+        batch = Batch(self.context, torch.zeros(*labels.shape)[:, None], labels)
+        rare_BP = self.context.pixel_weights(batch) * batch.valid_BP.sum()
+        return (self.share * rare_BP + 1 - self.share).view_as(labels)
 
 
 class Thrice(RareCrossEntropy):
@@ -290,19 +288,6 @@ class Half(RareCrossEntropy):
     """Half of it is the plain cross-entropy."""
 
     share = 0.5
-
-
-class Identity(objective.Objective):
-    """CAR's linear layer begins as the identity, so that the network begins as the one without CAR."""
-
-    def __init__(self, network: Any, regularizer: ClassAwareRegularization, *rest: Any) -> None:
-        super().__init__(network, regularizer, *rest)
-        for projection in network.projections:
-            nn.init.dirac_(projection.linear.weight)
-
-
-class IdentityAndHalf(Identity, Half):
-    """Both."""
 
 
 class TwoDepths(objective.Objective):
@@ -321,6 +306,7 @@ class TwoDepths(objective.Objective):
 
 
 CAR = ["--config", "car"]
+IDENTITY = [*CAR, "--network.identity=true"]
 Setting = tuple[list[str], type[ClassAwareRegularization], type[objective.Objective]]
 
 
@@ -363,11 +349,11 @@ IDEAS: dict[str, Setting] = {
     "rarity-cross-entropy-half": setting([], ClassAwareRegularization, Half),
     "masked-rarity-cross-entropy": setting(CAR + MASKED, ClassAwareRegularization, RareCrossEntropy),
     "linear-rarity-cross-entropy": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, RareCrossEntropy),
-    "identity-linear": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, Identity),
-    "identity-released": setting(CAR, ClassAwareRegularization, Identity),
-    "identity-masked": setting(CAR + MASKED, ClassAwareRegularization, Identity),
-    "identity-rarity-no-intra": setting(CAR + MASKED + weights(0, 1, 1), Rarity, Identity),
-    "identity-released-rarity-half": setting(CAR, ClassAwareRegularization, IdentityAndHalf),
+    "identity-linear": setting(IDENTITY + weights(0, 0, 0)),
+    "identity-released": setting(IDENTITY),
+    "identity-masked": setting(IDENTITY + MASKED),
+    "identity-rarity-no-intra": setting(IDENTITY + MASKED + weights(0, 1, 1), Rarity),
+    "identity-released-rarity-half": setting(IDENTITY, ClassAwareRegularization, Half),
     "ramp": setting(CAR + MASKED, Scheduled),
     "fade": setting(CAR + MASKED, Fade),
     "depth": setting(CAR + MASKED, ClassAwareRegularization, TwoDepths),
