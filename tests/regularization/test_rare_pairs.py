@@ -127,3 +127,19 @@ def test_nothing_labeled_and_nothing_touching() -> None:
 def test_bad_options(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RarePairs(**({"num_classes": 3} | options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.zeros(4, 4, dtype=torch.int64), r"labels must be integers and \(B, H, W\)"),
+        (torch.zeros(1, 4, 4), "got torch.float32"),
+        (torch.full((1, 4, 4), 3), "value 3 at image 0, row 0, column 0"),
+        (torch.full((1, 4, 4), -1), "neither a class in"),
+    ],
+)
+def test_bad_labels(labels: Tensor, message: str) -> None:
+    rare = RarePairs(3)
+    with pytest.raises(ValueError, match=message):
+        rare(labels)
+    assert not rare.seen_KK.any()

@@ -23,6 +23,15 @@ def check_weights(values: Mapping[str, float]) -> None:
             raise ValueError(f"{name}={value}: must be a finite number, 0 or more.")
 
 
+def check_label_maps(labels: Tensor) -> None:
+    """Raise ``ValueError`` unless labels are integers (B, H, W)."""
+    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"labels must be integers and (B, H, W), got {labels.dtype} of shape {tuple(labels.shape)}. "
+            "A one-hot or (B, 1, H, W) map has to be turned into class indices first."
+        )
+
+
 def check_shapes(features: Tensor, labels: Tensor) -> None:
     """Raise ``ValueError`` unless features are (B, C, H, W) and labels (B, Hl, Wl) of one batch on one device."""
     if not isinstance(features, Tensor) or not isinstance(labels, Tensor):
@@ -31,11 +40,7 @@ def check_shapes(features: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"features must be floating and (B, C, H, W), got {features.dtype} of shape {tuple(features.shape)}."
         )
-    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"labels must be integers and (B, H, W), got {labels.dtype} of shape {tuple(labels.shape)}. "
-            "A one-hot or (B, 1, H, W) map has to be turned into class indices first."
-        )
+    check_label_maps(labels)
     if features.shape[0] != labels.shape[0]:
         raise ValueError(f"features hold {features.shape[0]} images, labels {labels.shape[0]}: pass the same batch.")
     if features.device != labels.device:

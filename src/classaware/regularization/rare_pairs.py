@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from classaware.regularization.arguments import check_integers
+from classaware.regularization.arguments import check_integers, check_label_maps
 from classaware.regularization.distributed import sum_over_processes
+from classaware.regularization.labels import checked_labels
 
 
 class RarePairs(nn.Module):
@@ -47,8 +48,13 @@ class RarePairs(nn.Module):
 
     @torch.no_grad()
     def forward(self, labels: Tensor) -> Tensor:
-        """Labels (B, H, W), any integer dtype, to weights (B, H, W) float32: 0 where unlabeled, else 1 on average."""
-        y_BHW = labels.long()
+        """Labels (B, H, W), any integer dtype, to weights (B, H, W) float32: 0 where unlabeled, else 1 on average.
+
+        Raises:
+            ValueError: labels of another shape or type; on a CPU, one that is neither a class nor ``ignore_index``.
+        """
+        check_label_maps(labels)
+        y_BHW = checked_labels(labels, labels, self.num_classes, self.ignore_index, labels.is_cpu, False).long()
         valid_BHW = (y_BHW >= 0) & (y_BHW < self.num_classes) & (y_BHW != self.ignore_index)
         share_BKK = self._shares(y_BHW, valid_BHW)
         if self.training:
