@@ -19,7 +19,8 @@ SIZES = {"size": 32, "train": 20, "val": 5, "test": 1}  # validation in shares o
 def options(tmp_path: Path) -> list[str]:
     """CAR on biased scenes in float64: rounding in another order would soon be another curve.
 
-    Twenty batches in ten steps, clipped, with shares of every kind: sums, norms, running centers, validation.
+    Twenty batches in ten steps, clipped, with shares of every kind: sums, norms, running centers, rare pairs, and
+    validation.
     """
     values = {f"data.dataset.{name}": value for name, value in SIZES.items()} | {
         "data.dataset.root": tmp_path / "scenes",
@@ -36,7 +37,8 @@ def options(tmp_path: Path) -> list[str]:
         "trainer.accumulate_grad_batches": 2,
         "trainer.gradient_clip_val": 1,
     }
-    return ["--config=biased-scenes", "--config=car", *(f"--{name}={value}" for name, value in values.items())]
+    recipes = ["--config=biased-scenes", "--config=car", "--config=rare-pairs"]
+    return [*recipes, *(f"--{name}={value}" for name, value in values.items())]
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -58,7 +58,7 @@ class RarePairs(nn.Module):
         valid_BHW = (y_BHW >= 0) & (y_BHW < self.num_classes) & (y_BHW != self.ignore_index)
         share_BKK = self._shares(y_BHW, valid_BHW)
         if self.training:
-            self.seen_KK = self.seen_KK + sum_over_processes(share_BKK.sum(0), self.process_group)
+            self.seen_KK += sum_over_processes(share_BKK.sum(0), self.process_group)
         usual_KK = self.seen_KK / self.seen_KK.sum(1, keepdim=True).clamp(min=1e-12)
         familiar_BK = (share_BKK * usual_KK).sum(-1)
         weight_BK = (usual_KK.square().sum(-1) / familiar_BK.clamp(min=1e-12)).clamp(1 / self.most, self.most)
