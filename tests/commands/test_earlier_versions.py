@@ -33,6 +33,21 @@ def test_a_run_with_lightnings_best_checkpoint(command: Callable[..., Any], opti
     assert "callbacks" not in done.err
 
 
+def test_a_run_from_before_an_option_of_the_network(
+    command: Callable[..., Any], options: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert command(*options, "--output", run).status == 0
+    last = torch.load(run / "last.ckpt", weights_only=True)
+    del last["classaware"]["network"]["identity"]
+    torch.save(last, run / "last.ckpt")
+    more = [*options, "--output", run, "--resume", "true", "--trainer.max_steps", "6"]
+    refused = command(*more, "--network.head.channels", "24")
+    assert (refused.status, "another network (network.head" in refused.err) == (2, True), refused.err
+    done = command(*more)
+    assert done.status == 0, done.err
+
+
 def test_a_score_counts_where_its_checkpoint_is(tmp_path: Path) -> None:
     saved = {"callbacks": {"ModelCheckpoint{}": {"best_model_score": torch.tensor(0.5)}}}
     for there in (False, True):

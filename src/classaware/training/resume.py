@@ -163,9 +163,8 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
     """
     checkpoint = _read_resumable(path)
     cure = f"resume with the configuration that the run started with ({path.parent / 'config.yaml'})."
-    saved = checkpoint[KEY].get("network")
-    if saved != card.network:
-        names = ", ".join(f"network.{name}" for name in _differing(saved, card.network))
+    if differing := _differing(checkpoint[KEY].get("network"), card.network):
+        names = ", ".join(f"network.{name}" for name in differing)
         raise InputError(f"checkpoint {path} holds another network ({names}): {cure}")
     prefix = "objective."
     kept = {name.removeprefix(prefix): v for name, v in checkpoint["state_dict"].items() if name.startswith(prefix)}
@@ -208,12 +207,12 @@ def _short(value: Any) -> Any:
 
 
 def _differing(saved: Any, wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the options that are not the same."""
+    """Dotted names of the options that are not the same; what one of both versions lacks is not compared."""
     if not isinstance(saved, dict):
         return [prefix.rstrip(".")]
     names: list[str] = []
-    for name in sorted(saved.keys() | wanted.keys()):
-        old, new = saved.get(name), wanted.get(name)
+    for name in sorted(saved.keys() & wanted.keys()):
+        old, new = saved[name], wanted[name]
         if isinstance(old, dict) and isinstance(new, dict):
             names += _differing(old, new, f"{prefix}{name}.")
         elif old != new:
