@@ -290,6 +290,12 @@ class Half(RareCrossEntropy):
     share = 0.5
 
 
+class Quarter(RareCrossEntropy):
+    """A quarter of it is weighed."""
+
+    share = 0.25
+
+
 class TwoDepths(objective.Objective):
     """A second tap, by a linear layer of its own, on the backbone's last map."""
 
@@ -354,6 +360,7 @@ IDEAS: dict[str, Setting] = {
     "identity-masked": setting(IDENTITY + MASKED),
     "identity-rarity-no-intra": setting(IDENTITY + MASKED + weights(0, 1, 1), Rarity),
     "identity-released-rarity-half": setting(IDENTITY, ClassAwareRegularization, Half),
+    "identity-released-rarity-quarter": setting(IDENTITY, ClassAwareRegularization, Quarter),
     "ramp": setting(CAR + MASKED, Scheduled),
     "fade": setting(CAR + MASKED, Fade),
     "depth": setting(CAR + MASKED, ClassAwareRegularization, TwoDepths),
