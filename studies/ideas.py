@@ -353,6 +353,7 @@ IDEAS: dict[str, Setting] = {
     "bank": setting(CAR + MASKED, Bank),
     "rarity-cross-entropy-3": setting([], ClassAwareRegularization, Thrice),
     "rarity-cross-entropy-half": setting([], ClassAwareRegularization, Half),
+    "rarity-cross-entropy-quarter": setting([], ClassAwareRegularization, Quarter),
     "masked-rarity-cross-entropy": setting(CAR + MASKED, ClassAwareRegularization, RareCrossEntropy),
     "linear-rarity-cross-entropy": setting(CAR + weights(0, 0, 0), ClassAwareRegularization, RareCrossEntropy),
     "identity-linear": setting(IDENTITY + weights(0, 0, 0)),
