@@ -29,29 +29,31 @@ def shares_by_loops(y_BHW: Tensor, classes: int, reach: int) -> list[list[list[f
     return result
 
 
-def weights_by_loops(batches: list[Tensor], classes: int, reach: int, most: float) -> list[list[float]]:
+def weights_by_loops(batches: list[Tensor], classes: int, reach: int, most: float) -> list[float]:
     """Of the last of some batches, pixel by pixel."""
     seen = [[0.0] * classes for _ in range(classes)]
+    counted, pixels = [0.0] * classes, [0] * classes
     for batch in batches:
         shares = shares_by_loops(batch, classes, reach)
         for image in shares:
             for one in range(classes):
                 for other in range(classes):
                     seen[one][other] += image[one][other]
-    usual = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in seen]
-    weights = []
-    for y_HW, image in zip(batches[-1].tolist(), shares, strict=True):
-        for y in (y for row in y_HW for y in row):
-            if y >= classes:
-                weights.append(0.0)
-            elif sum(image[y]) == 0:
-                weights.append(1.0)
-            else:
-                familiar = sum(a * b for a, b in zip(image[y], usual[y], strict=True))
-                weights.append(min(max(sum(p * p for p in usual[y]) / familiar, 1 / most), most))
-    labeled = sum(y < classes for y in batches[-1].flatten().tolist())
-    total = sum(weights)
-    return [weight * labeled / total if total else 0.0 for weight in weights]
+        usual = [[n / sum(row) if sum(row) else 0.0 for n in row] for row in seen]
+        counts = []
+        for y_HW, image in zip(batch.tolist(), shares, strict=True):
+            for y in (y for row in y_HW for y in row):
+                if y >= classes:
+                    counts.append(0.0)
+                    continue
+                counts.append(1.0)
+                if sum(image[y]):
+                    familiar = sum(a * b for a, b in zip(image[y], usual[y], strict=True))
+                    counts[-1] = min(max(sum(p * p for p in usual[y]) / familiar, 1 / most), most)
+                counted[y] += counts[-1]
+                pixels[y] += 1
+    last = batches[-1].flatten().tolist()
+    return [n * pixels[y] / counted[y] if y < classes else 0.0 for y, n in zip(last, counts, strict=True)]
 
 
 @given(seed=st.integers(0, 10_000), most=st.sampled_from([1.0, 3.0, 10.0]), reach=st.sampled_from([1, 2]))
@@ -67,7 +69,18 @@ def test_equals_loops(seed: int, most: float, reach: int) -> None:
     for batch in batches:
         found = rare(batch.to(torch.uint8))
     torch.testing.assert_close(found.flatten(), torch.tensor(weights_by_loops(batches, 5, reach, most)))
-    assert found[batches[-1] != 255].mean() == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(rare.eval()(batches[-1]), found)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_class_keeps_its_say(seed: int) -> None:
+    """Over what was counted so far: here over one batch."""
+    generator = torch.Generator().manual_seed(seed)
+    y_BHW = torch.randint(0, 4, (3, 3, 4), generator=generator).repeat_interleave(3, 1)
+    y_BHW[torch.rand(y_BHW.shape, generator=generator) < 0.2] = 255
+    weights_BHW = RarePairs(4, reach=0.2)(y_BHW)
+    for k in y_BHW.unique().tolist():
+        assert weights_BHW[y_BHW == k].mean() == pytest.approx(0 if k == 255 else 1, abs=1e-5)
 
 
 def stands_on(thing: int, context: int) -> Tensor:
@@ -106,6 +119,26 @@ def test_counts_are_saved_and_stand_still_in_eval() -> None:
     before = again.seen_KK.clone()
     torch.testing.assert_close(again.eval()(y_BHW), rare.eval()(y_BHW))
     torch.testing.assert_close(again.seen_KK, before)
+
+
+def test_a_class_that_touched_nothing_so_far_weighs_1() -> None:
+    rare = RarePairs(3)
+    rare(stands_on(2, 0).unsqueeze(0))
+    weights = rare.eval()(stands_on(1, 0).unsqueeze(0))
+    assert weights[0, 8, 8] == 1
+
+
+def test_counts_go_on_in_a_model_of_lower_precision() -> None:
+    rare = RarePairs(3).bfloat16()
+    for _ in range(600):
+        rare(stands_on(2, 0).unsqueeze(0))
+    assert rare.seen_KK[2, 0] == 600
+
+
+def test_maps_thinner_than_the_reach_touch_along_it() -> None:
+    rare = RarePairs(2, reach=0.4)
+    rare(torch.tensor([0, 0, 1]).view(1, 3, 1).repeat(1, 1, 40))
+    assert rare.seen_KK[0, 1] == 1
 
 
 def test_nothing_labeled_and_nothing_touching() -> None:

@@ -11,28 +11,31 @@ from torch.distributed import ProcessGroup
 from classaware.regularization.arguments import check_integers, check_label_maps
 from classaware.regularization.distributed import sum_over_processes
 from classaware.regularization.labels import checked_labels
+from classaware.regularization.precision import at_least_float32
 
 
 class RarePairs(nn.Module):
     """Weights for a cross-entropy, from labels alone.
 
     In each image, what a class touches gives a distribution q over the other classes; p is its mean over all images of
-    training so far. The weight of the class's pixels in that image is (p . p) / (p . q), within 1/``most`` and
-    ``most``: below 1 where the class stands with what it usually stands with, above where it does not. For classes that
-    each stand on one context at a time that is inverse to the frequency of the pair. Weights are divided by their mean
-    over the labeled pixels of the batch.
+    training so far. The class's pixels in that image count (p . p) / (p . q), within 1/``most`` and ``most``: below 1
+    where the class stands with what it usually stands with, above where it does not. For classes that each stand on one
+    context at a time that is inverse to the frequency of the pair. Divided by the class's mean over its pixels of
+    training so far, this is the weight: a class as a whole keeps its say, its contexts share it anew.
 
-    The mean is counted in training mode, saved with the model, and over all processes of a distributed run.
+    Both means are counted in training mode, saved with the model, and over all processes of a distributed run.
 
     Args:
         num_classes: K.
         ignore_index: label of pixels that have no class.
-        most: no pixel weighs more than this, nor less than its inverse, before the division by the mean.
+        most: no pixel counts more than this, nor less than its inverse, before the division by the class's mean.
         reach: pixels touch at this distance, along rows and columns, as a share of the label map's diagonal; unlabeled
             pixels in between do not part them.
     """
 
     seen_KK: Tensor
+    counted_K: Tensor
+    pixels_K: Tensor
 
     def __init__(self, num_classes: int, ignore_index: int = 255, most: float = 10.0, reach: float = 0.02) -> None:
         super().__init__()
@@ -45,10 +48,12 @@ class RarePairs(nn.Module):
         self.num_classes, self.ignore_index, self.most, self.reach = num_classes, ignore_index, most, reach
         self.process_group: ProcessGroup | None = None
         self.register_buffer("seen_KK", torch.zeros(num_classes, num_classes))
+        self.register_buffer("counted_K", torch.zeros(num_classes))  # what the class's pixels counted,
+        self.register_buffer("pixels_K", torch.zeros(num_classes))  # and how many they were, both in shares of an image
 
     @torch.no_grad()
     def forward(self, labels: Tensor) -> Tensor:
-        """Labels (B, H, W), any integer dtype, to weights (B, H, W) float32: 0 where unlabeled, else 1 on average.
+        """Labels (B, H, W), any integer dtype, to weights (B, H, W) float32: 0 where unlabeled.
 
         Raises:
             ValueError: labels of another shape or type; on a CPU, one that is neither a class nor ``ignore_index``.
@@ -56,17 +61,32 @@ class RarePairs(nn.Module):
         check_label_maps(labels)
         y_BHW = checked_labels(labels, labels, self.num_classes, self.ignore_index, labels.is_cpu, False).long()
         valid_BHW = (y_BHW >= 0) & (y_BHW < self.num_classes) & (y_BHW != self.ignore_index)
-        share_BKK = self._shares(y_BHW, valid_BHW)
+        share_BKK, pixels_BK = self._shares(y_BHW, valid_BHW), self._pixels(y_BHW, valid_BHW)
         if self.training:
-            self.seen_KK += sum_over_processes(share_BKK.sum(0), self.process_group)
+            # Not in place: the counts stay in float32 where the model is cast to less, which would stop counting.
+            self.seen_KK = at_least_float32(self.seen_KK) + self._joint(share_BKK.sum(0))
         usual_KK = self.seen_KK / self.seen_KK.sum(1, keepdim=True).clamp(min=1e-12)
         familiar_BK = (share_BKK * usual_KK).sum(-1)
-        weight_BK = (usual_KK.square().sum(-1) / familiar_BK.clamp(min=1e-12)).clamp(1 / self.most, self.most)
-        weight_BK = torch.where(share_BKK.sum(-1) > 0, weight_BK, 1.0)  # alone in its image
-        weight_BP = weight_BK.gather(1, y_BHW.where(valid_BHW, 0).flatten(1))
-        weight_BHW = weight_BP.view_as(y_BHW) * valid_BHW
-        total = sum_over_processes(torch.stack([weight_BHW.sum(), valid_BHW.sum().float()]), self.process_group)
-        return weight_BHW * (total[1] / total[0].clamp(min=1e-12))
+        count_BK = (usual_KK.square().sum(-1) / familiar_BK.clamp(min=1e-12)).clamp(1 / self.most, self.most)
+        knows_BK = (share_BKK.sum(-1) > 0) & (usual_KK.sum(-1) > 0)  # else alone in its image, or so far in all
+        count_BK = torch.where(knows_BK, count_BK, 1.0)
+        if self.training:
+            more_2K = self._joint(torch.stack([(count_BK * pixels_BK).sum(0), pixels_BK.sum(0)]))
+            self.counted_K = at_least_float32(self.counted_K) + more_2K[0]
+            self.pixels_K = at_least_float32(self.pixels_K) + more_2K[1]
+        mean_K = torch.where(self.pixels_K > 0, self.counted_K / self.pixels_K.clamp(min=1e-12), 1.0)
+        weight_BP = (count_BK / mean_K).gather(1, y_BHW.where(valid_BHW, 0).flatten(1))
+        return weight_BP.view_as(y_BHW) * valid_BHW
+
+    def _joint(self, sums: Tensor) -> Tensor:
+        return sum_over_processes(sums, self.process_group)
+
+    def _pixels(self, y_BHW: Tensor, valid_BHW: Tensor) -> Tensor:
+        """(B, K) float32: the share of each image's pixels that each class has."""
+        B, H, W = y_BHW.shape
+        image_B11 = torch.arange(B, device=y_BHW.device).view(B, 1, 1)
+        counts = torch.bincount((image_B11 * self.num_classes + y_BHW)[valid_BHW], minlength=B * self.num_classes)
+        return counts.view(B, -1).float() / (H * W)
 
     def _shares(self, y_BHW: Tensor, valid_BHW: Tensor) -> Tensor:
         """(B, K, K) float32: row k is the distribution over what class k touches in an image; zeros where nothing."""
@@ -76,9 +96,10 @@ class RarePairs(nn.Module):
         image_B11 = torch.arange(B, device=y_BHW.device).view(B, 1, 1)
         counts = y_BHW.new_zeros(B * K * K)
         for axis in (1, 2):
-            length = y_BHW.shape[axis] - min(reach, y_BHW.shape[axis])
-            one, other = (y_BHW.narrow(axis, start, length) for start in (0, y_BHW.shape[axis] - length))
-            both = valid_BHW.narrow(axis, 0, length) & valid_BHW.narrow(axis, y_BHW.shape[axis] - length, length)
+            step = min(reach, y_BHW.shape[axis] - 1)
+            length = y_BHW.shape[axis] - step
+            one, other = y_BHW.narrow(axis, 0, length), y_BHW.narrow(axis, step, length)
+            both = valid_BHW.narrow(axis, 0, length) & valid_BHW.narrow(axis, step, length)
             both = both & (one != other)
             pair = ((image_B11 * K + one) * K + other)[both]
             counts = counts + torch.bincount(pair, minlength=B * K * K)
