@@ -42,8 +42,9 @@ def test_a_run_from_before_an_option_of_the_network(
     del last["classaware"]["network"]["identity"]
     torch.save(last, run / "last.ckpt")
     more = [*options, "--output", run, "--resume", "true", "--trainer.max_steps", "6"]
-    refused = command(*more, "--network.head.channels", "24")
-    assert (refused.status, "another network (network.head" in refused.err) == (2, True), refused.err
+    for option, value in (("head.channels", 24), ("identity", "true")):
+        refused = command(*more, f"--network.{option}", value)
+        assert (refused.status, f"another network (network.{option[:4]}" in refused.err) == (2, True), refused.err
     done = command(*more)
     assert done.status == 0, done.err
 

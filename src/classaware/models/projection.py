@@ -42,7 +42,7 @@ class Projection(nn.Module):
         if car and identity and in_channels != tap_channels:
             raise InputError(
                 f"identity=true needs a tap as wide as the features, and this head has {tap_channels} of "
-                f"{in_channels} channels: leave it out, or give the head another width."
+                f"{in_channels} channels: leave it out, or take FCNHead, SelfAttentionHead or DANetHead."
             )
         self.out_channels = out_channels
         self.identity = identity

@@ -27,7 +27,7 @@ def cross_entropy(
         ignore_index: label of pixels that take no part.
         average: ``valid`` divides the sum by the labelled pixels; ``all`` by all pixels, ignored and padded ones
             included, as the authors' code does.
-        weights: float (B, H, W), of the pixels' terms, 1 on average over the labelled pixels. None: all 1.
+        weights: float (B, H, W), of the pixels' terms; what is divided by stays. None: all 1.
 
     Returns:
         A scalar; zero with a graph where nothing is labelled.

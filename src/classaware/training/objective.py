@@ -46,7 +46,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= rare_pairs <= 1:
-            raise InputError(f"rare_pairs={rare_pairs}: is a share of the cross-entropy, 0 to 1.")
+            raise InputError(f"rare_pairs={rare_pairs}: must be a share of the cross-entropy, 0 to 1.")
         if affinity not in get_args(Affinity):
             raise InputError(f"affinity={affinity!r} is unknown; choose 'published' or 'released'.")
         taps = network.head.branches
@@ -88,7 +88,7 @@ class Objective(nn.Module):
         return loss, terms
 
     def _weights(self, labels: Tensor) -> Tensor | None:
-        """Of the pixels in the cross-entropies, 1 on average."""
+        """Of the pixels in the cross-entropies."""
         if self.rarity is None:
             return None
         return 1 + self.rare_pairs * (self.rarity(labels) - 1)

@@ -1,5 +1,6 @@
 """Where a run begins, and whether it can go on from there."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from classaware.errors import InputError
+from classaware.models import Backbone, Segmenter
 from classaware.training.card import BEST, KEY, LAST, PREVIOUS, NetworkCard, read_checkpoint
 
 _PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "global_step", "pytorch-lightning_version")
@@ -163,22 +165,37 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
     """
     checkpoint = _read_resumable(path)
     cure = f"resume with the configuration that the run started with ({path.parent / 'config.yaml'})."
-    if differing := _differing(checkpoint[KEY].get("network"), card.network):
+    if differing := _differing(_completed(checkpoint[KEY].get("network")), card.network):
         names = ", ".join(f"network.{name}" for name in differing)
         raise InputError(f"checkpoint {path} holds another network ({names}): {cure}")
+    if changes := _changes(checkpoint[KEY].get("training", {}), card.training):
+        shown = ", ".join(changes[:_SHOWN]) + (f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
+        raise InputError(f"checkpoint {path} was trained with other options ({shown}): {cure}")
+    groups = checkpoint["optimizer_states"][0]["param_groups"]
+    if ("betas" in groups[0]) != (optimizer == "adamw"):
+        raise InputError(f"checkpoint {path} was not trained with training.optimizer={optimizer}: {cure}")
     prefix = "objective."
     kept = {name.removeprefix(prefix): v for name, v in checkpoint["state_dict"].items() if name.startswith(prefix)}
     fresh = objective.state_dict()
     # Running centers take their size from the first features: until then they are empty.
     fits = all(kept[name].shape == fresh[name].shape or not fresh[name].numel() for name in kept.keys() & fresh.keys())
     if kept.keys() != fresh.keys() or not fits:
-        raise InputError(f"checkpoint {path} was trained with another rival or other regularizer.centers: {cure}")
-    groups = checkpoint["optimizer_states"][0]["param_groups"]
-    if ("betas" in groups[0]) != (optimizer == "adamw"):
-        raise InputError(f"checkpoint {path} was not trained with training.optimizer={optimizer}: {cure}")
-    if changes := _changes(checkpoint[KEY].get("training", {}), card.training):
-        shown = ", ".join(changes[:_SHOWN]) + (f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
-        raise InputError(f"checkpoint {path} was trained with other options ({shown}): {cure}")
+        raise InputError(
+            f"checkpoint {path} was trained with another rival or other regularizer.centers or training.rare_pairs: "
+            f"{cure}"
+        )
+
+
+def _completed(saved: Any) -> Any:
+    """A card's network with the defaults of the options that its version did not have yet."""
+    if not isinstance(saved, dict) or not isinstance(saved.get("backbone"), dict):
+        return saved
+    return _defaults(Segmenter) | saved | {"backbone": _defaults(Backbone) | saved["backbone"]}
+
+
+def _defaults(of: type) -> dict[str, Any]:
+    parameters = inspect.signature(of).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
 def _changes(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -207,12 +224,12 @@ def _short(value: Any) -> Any:
 
 
 def _differing(saved: Any, wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the options that are not the same; what one of both versions lacks is not compared."""
+    """Dotted names of the options that are not the same."""
     if not isinstance(saved, dict):
         return [prefix.rstrip(".")]
     names: list[str] = []
-    for name in sorted(saved.keys() & wanted.keys()):
-        old, new = saved[name], wanted[name]
+    for name in sorted(saved.keys() | wanted.keys()):
+        old, new = saved.get(name), wanted.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             names += _differing(old, new, f"{prefix}{name}.")
         elif old != new:
