@@ -22,6 +22,7 @@ from classaware.commands import fit
 from classaware.commands.configuration import expand_recipes
 from classaware.data import BiasedScenes, SegmentationData
 from classaware.evaluation import ConfusionMatrix, Inference, scores
+from classaware.provenance import commit, versions
 from classaware.regularization import ClassAwareRegularization
 from classaware.regularization.labels import one_hot, resize_labels, split_valid
 from classaware.regularization.module import ClassAwareTerms
@@ -411,6 +412,7 @@ def main() -> None:
         checkpoint = train(options.idea, seed, options.runs / f"{options.idea}-{seed}", options.settled)
         with torch.inference_mode():
             line = {"name": options.idea, "settled": options.settled, "seed": seed, **measure(checkpoint)}
+        line |= {"commit": commit(), "versions": versions()}
         with options.output.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(line, flush=True)

@@ -293,6 +293,8 @@ def test_another_options_run_is_not_gone_on_with(
     error = refused(*again, *(f"--{name}={value}" for name, value in many.items()))
     assert error.count(" -> ") == 5
     assert " and 1 more)" in error
+    once = [*options, "--resume", "true", "--output", tmp_path / "run"]
+    assert "(training.rare_pairs: 0.0 -> 0.5)" in refused(*once, "--training.rare_pairs", 0.5)
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == (plain_run / "last.ckpt").read_bytes()
 
 
