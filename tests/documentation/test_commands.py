@@ -64,6 +64,7 @@ NOT_RUN = {
     "classaware demo": ("takes minutes; tests/commands/test_demo.py runs it with --quick", "options"),
     "python benchmarks/": ("takes minutes; tests/test_benchmarks.py runs them small", "file"),
     "python examples/": ("tests/examples runs them", "file"),
+    "python studies/": ("tests/documentation/test_evidence.py calls it", "file"),
     "classaware fit --config table1/r8 --data.batch_size 4 --trainer.devices": ("four processes", "fit"),
 }
 

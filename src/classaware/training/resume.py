@@ -168,12 +168,12 @@ def check_resumable(path: Path, card: NetworkCard, objective: nn.Module, optimiz
     if differing := _differing(_completed(checkpoint[KEY].get("network")), card.network):
         names = ", ".join(f"network.{name}" for name in differing)
         raise InputError(f"checkpoint {path} holds another network ({names}): {cure}")
-    if changes := _changes(checkpoint[KEY].get("training", {}), card.training):
-        shown = ", ".join(changes[:_SHOWN]) + (f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
-        raise InputError(f"checkpoint {path} was trained with other options ({shown}): {cure}")
     groups = checkpoint["optimizer_states"][0]["param_groups"]
     if ("betas" in groups[0]) != (optimizer == "adamw"):
         raise InputError(f"checkpoint {path} was not trained with training.optimizer={optimizer}: {cure}")
+    if changes := _changes(checkpoint[KEY].get("training", {}), card.training):
+        shown = ", ".join(changes[:_SHOWN]) + (f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else "")
+        raise InputError(f"checkpoint {path} was trained with other options ({shown}): {cure}")
     prefix = "objective."
     kept = {name.removeprefix(prefix): v for name, v in checkpoint["state_dict"].items() if name.startswith(prefix)}
     fresh = objective.state_dict()
