@@ -1,8 +1,8 @@
 """The studies under docs/results/evidence follow from their cells, and what pages say of them follows from them."""
 
-import importlib.util
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,10 @@ def test_the_results_follow_from_the_cells(folder: Path) -> None:
 
 
 def test_the_ideas_tables_follow_from_their_trainings() -> None:
-    spec = importlib.util.spec_from_file_location("ideas_table", ROOT / "studies" / "ideas_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    table = runpy.run_path(str(ROOT / "studies" / "ideas_table.py"))["table"]
     page = (ROOT / "docs" / "results" / "evidence.md").read_text()
     for settled in (True, False):
-        lines = module.table(ROOT / "docs" / "results" / "evidence" / "ideas.jsonl", settled)
+        lines = table(ROOT / "docs" / "results" / "evidence" / "ideas.jsonl", settled)
         assert len(lines) > 10
         assert "\n".join(lines) in page
 

@@ -10,7 +10,7 @@ from torch.distributed import ProcessGroup
 
 from classaware.regularization.arguments import check_integers, check_label_maps
 from classaware.regularization.distributed import sum_over_processes
-from classaware.regularization.labels import checked_labels
+from classaware.regularization.labels import checked_labels, split_valid
 from classaware.regularization.precision import at_least_float32
 
 
@@ -59,8 +59,8 @@ class RarePairs(nn.Module):
             ValueError: labels of another shape or type; on a CPU, one that is neither a class nor ``ignore_index``.
         """
         check_label_maps(labels)
-        y_BHW = checked_labels(labels, labels, self.num_classes, self.ignore_index, labels.is_cpu, False).long()
-        valid_BHW = (y_BHW >= 0) & (y_BHW < self.num_classes) & (y_BHW != self.ignore_index)
+        checked = checked_labels(labels, labels, self.num_classes, self.ignore_index, labels.is_cpu, False)
+        y_BHW, valid_BHW = split_valid(checked, self.num_classes, self.ignore_index)
         share_BKK, pixels_BK = self._shares(y_BHW, valid_BHW), self._pixels(y_BHW, valid_BHW)
         if self.training:
             # Not in place: the counts stay in float32 where the model is cast to less, which would stop counting.
@@ -75,7 +75,7 @@ class RarePairs(nn.Module):
             self.counted_K = at_least_float32(self.counted_K) + more_2K[0]
             self.pixels_K = at_least_float32(self.pixels_K) + more_2K[1]
         mean_K = torch.where(self.pixels_K > 0, self.counted_K / self.pixels_K.clamp(min=1e-12), 1.0)
-        weight_BP = (count_BK / mean_K).gather(1, y_BHW.where(valid_BHW, 0).flatten(1))
+        weight_BP = (count_BK / mean_K).gather(1, y_BHW.flatten(1))
         return weight_BP.view_as(y_BHW) * valid_BHW
 
     def _joint(self, sums: Tensor) -> Tensor:
@@ -84,24 +84,26 @@ class RarePairs(nn.Module):
     def _pixels(self, y_BHW: Tensor, valid_BHW: Tensor) -> Tensor:
         """(B, K) float32: the share of each image's pixels that each class has."""
         B, H, W = y_BHW.shape
-        image_B11 = torch.arange(B, device=y_BHW.device).view(B, 1, 1)
-        counts = torch.bincount((image_B11 * self.num_classes + y_BHW)[valid_BHW], minlength=B * self.num_classes)
+        counts = torch.bincount(self._of_image(y_BHW)[valid_BHW], minlength=B * self.num_classes)
         return counts.view(B, -1).float() / (H * W)
+
+    def _of_image(self, y_BHW: Tensor) -> Tensor:
+        """Classes numbered on from image to image, 0 to B K - 1."""
+        images = torch.arange(len(y_BHW), device=y_BHW.device)
+        return images.view(-1, 1, 1) * self.num_classes + y_BHW
 
     def _shares(self, y_BHW: Tensor, valid_BHW: Tensor) -> Tensor:
         """(B, K, K) float32: row k is the distribution over what class k touches in an image; zeros where nothing."""
         B, H, W = y_BHW.shape
         K = self.num_classes
         reach = max(1, round(self.reach * (H * H + W * W) ** 0.5))
-        image_B11 = torch.arange(B, device=y_BHW.device).view(B, 1, 1)
         counts = y_BHW.new_zeros(B * K * K)
         for axis in (1, 2):
             step = min(reach, y_BHW.shape[axis] - 1)
             length = y_BHW.shape[axis] - step
             one, other = y_BHW.narrow(axis, 0, length), y_BHW.narrow(axis, step, length)
             both = valid_BHW.narrow(axis, 0, length) & valid_BHW.narrow(axis, step, length)
-            both = both & (one != other)
-            pair = ((image_B11 * K + one) * K + other)[both]
+            pair = (self._of_image(one) * K + other)[both & (one != other)]
             counts = counts + torch.bincount(pair, minlength=B * K * K)
         counts_BKK = counts.view(B, K, K)
         counts_BKK = (counts_BKK + counts_BKK.transpose(1, 2)).float()
