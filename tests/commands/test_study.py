@@ -229,6 +229,27 @@ def test_tables_are_written_again_from_the_cells_alone(
     assert json.loads((done / "study.json").read_bytes())["cells"]["missing"] == [str(LAST)]
 
 
+def test_cells_of_another_study_are_adopted(
+    undisturbed: Path, command: Callable[..., Any], tmp_path: Path, no_process: None
+) -> None:
+    """The other way round, and under other names."""
+    variants = {"with-car": ["car"], "plain": []}
+    study = write_study(tmp_path, name="turned", variants=variants, networks={"small": []}, seeds=[1, 0])
+    folder = tmp_path / "turned"
+    result = command("study", study, "--output", folder, "--adopt", undisturbed, "--only", "*/seed-1")
+    assert (result.status, result.err) == (0, "")
+    twin = undisturbed / "cells" / LAST.folder
+    assert f"scenes/small/with-car/seed-1: adopted from {twin}" in result.out.splitlines()
+    assert len(json.loads((folder / "study.json").read_bytes())["cells"]["missing"]) == 2
+    assert command("study", study, "--output", folder, "--adopt", undisturbed, "--report_only").status == 0
+    ours, theirs = (json.loads((place / "study.json").read_bytes()) for place in (folder, undisturbed))
+    assert ours["cells"]["missing"] == []
+    for mine, other in zip(ours["groups"], theirs["groups"], strict=True):
+        contrasts = [group["variants"][1]["contrasts"]["mIoU"] for group in (mine, other)]
+        assert contrasts[0]["difference"] == pytest.approx(-contrasts[1]["difference"])
+        assert contrasts[0]["seeds"] == contrasts[1]["seeds"] == [0, 1]
+
+
 def test_some_of_the_cells_are_worked_on(
     base: Path, done: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +325,7 @@ def test_other_words_for_what_cannot_be(
     assert "--time_limit 'soon' must be a time" in refused("study", study, "--time_limit", "soon")
     assert "no cell of tiny fits 'x'" in refused("study", study, "--only", "x")
     assert "cannot read the study" in refused("study", tmp_path / "none.yaml")
+    assert "no cell of a study is done there" in refused("study", study, "--adopt", tmp_path / "none")
     (tmp_path / "file").write_text("")
     assert "cannot write" in refused("study", study, "--output", tmp_path / "file")
 

@@ -1,12 +1,15 @@
-"""Studies whose cells were never trained."""
+"""Studies whose cells were never trained, and processes that hold locks."""
 
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 from fake_records import fake_confusions, fake_record
+from holding import Holder, hold
 
 from classaware.evaluation.record import write_record
 from classaware.study.cell import CellResult, SplitNumbers, evaluation_path, write_cell
@@ -72,3 +75,23 @@ def numbers() -> Callable[..., SplitNumbers]:
 def write() -> Callable[..., None]:
     """`write_made`."""
     return write_made
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    """Start a process that enters a context and stays in it."""
+    started: list[BaseProcess] = []
+
+    def start(context: Callable[[], object]) -> BaseProcess:
+        receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
+        process = multiprocessing.get_context("fork").Process(target=hold, args=(context, sender))
+        process.start()
+        started.append(process)
+        assert receiver.poll(20)
+        assert receiver.recv() is True
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()

@@ -5,11 +5,10 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from holding import Holder, hold
 
 from classaware import locks as module
 from classaware.errors import InputError
@@ -22,7 +21,6 @@ CELL = Cell("scenes", "ocr", "car", 3)
 OTHER = Cell("scenes", "ocr", "car", 4)
 
 pytestmark = pytest.mark.skipif(module.fcntl is None, reason="no locks of POSIX here")
-Holder = Callable[[Callable[[], object]], BaseProcess]
 
 
 @pytest.fixture
@@ -46,36 +44,10 @@ def can_claim(places: Places, cell: Cell = CELL) -> bool:
         return mine
 
 
-@pytest.fixture
-def holder() -> Iterator[Holder]:
-    """Start a process that enters a context and stays in it."""
-    started: list[BaseProcess] = []
-
-    def start(context: Callable[[], object]) -> BaseProcess:
-        receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
-        process = multiprocessing.get_context("fork").Process(target=_hold, args=(context, sender))
-        process.start()
-        started.append(process)
-        assert receiver.poll(20)
-        assert receiver.recv() is True
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.join()
-
-
 @contextmanager
 def writing(places: Places) -> Iterator[bool]:
     with places.alone():
         yield True
-
-
-def _hold(context: Callable[[], object], sender: Connection) -> None:
-    with context() as mine:  # type: ignore[attr-defined]
-        sender.send(mine)
-        signal.pause()
 
 
 def test_places_lie_apart(places: Places) -> None:
@@ -159,7 +131,7 @@ def test_asking_does_not_take(places: Places, holder: Holder) -> None:
 def test_results_are_written_by_one_after_the_other(places: Places, holder: Holder) -> None:
     process = holder(lambda: writing(places))
     receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
-    second = multiprocessing.get_context("fork").Process(target=_hold, args=(lambda: writing(places), sender))
+    second = multiprocessing.get_context("fork").Process(target=hold, args=(lambda: writing(places), sender))
     second.start()
     assert not receiver.poll(0.5)
     process.kill()

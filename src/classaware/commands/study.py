@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from classaware.commands.output import paragraphs, print_parts
+from classaware.commands.studies.adopting import adopt, find_twins
 from classaware.commands.studies.checking import check_open_cells
 from classaware.commands.studies.progress import Board
 from classaware.commands.studies.running import Running
@@ -48,6 +49,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--only", type=str | None, default=None, help="cells to work on, by a pattern of DATASET/NETWORK/VARIANT/seed-N"
     )
+    parser.add_argument(
+        "--adopt",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        default=[],
+        help="folders of other studies: cells that were trained there with the very same arguments are taken over",
+    )
     parser.add_argument("--device", type=str, default="auto", help="of measuring; training takes --trainer.accelerator")
     parser.add_argument(
         "--report_only", type=bool, nargs="?", const=True, default=False, help="train nothing: write the tables again"
@@ -62,10 +71,13 @@ def run(arguments: Sequence[str]) -> int:
     seconds = None if config.time_limit is None else parse_time(config.time_limit)
     chosen = study if config.only is None else study.only(config.only)
     places = Places(config.output or Path("studies") / study.name)
-    if config.report_only and not any(places.is_done(cell) for cell in study.cells):
+    twins = find_twins(chosen, places, config.adopt) if config.adopt else {}
+    if config.report_only and not twins and not any(places.is_done(cell) for cell in study.cells):
         raise InputError(f"no cell of {study.name} is done in {places.folder}: check --output.")
     check_writable(places.folder / "study.json")
     collect(study, places.folder)  # what is there already must belong to this study: said before any work
+    for cell in adopt(chosen, places, twins):
+        print(f"{cell}: adopted from {twins[cell]}", flush=True)
     stopped = False
     if not config.report_only:
         check_open_cells(chosen, places)

@@ -68,7 +68,7 @@ def _check_arguments(result: CellResult, now: Sequence[str], cell: Cell, folder:
 
 def first_change(before: Sequence[str], now: Sequence[str]) -> tuple[str, str] | None:
     """Where two lists of arguments of ``classaware fit`` first differ in what decides numbers: how they say it."""
-    before, now = ([part for part in parts if not part.startswith(_OF_MACHINES)] for parts in (before, now))
+    before, now = what_decides(before), what_decides(now)
     changes = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
     change = next((change for change in changes if change[0] != "equal"), None)
     if change is None:
@@ -77,16 +77,39 @@ def first_change(before: Sequence[str], now: Sequence[str]) -> tuple[str, str] |
     return _first(before[start:end]), _first(now[new_start:new_end])
 
 
+def what_decides(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments of ``classaware fit`` without those that differ from machine to machine and decide no number."""
+    return tuple(part for part in arguments if not part.startswith(_OF_MACHINES))
+
+
 def _first(arguments: Sequence[str]) -> str:
     return repr(arguments[0]) if arguments else "nothing"
 
 
 def _record(result: CellResult, split: str, cell: Cell, folder: Path) -> EvaluationRecord:
-    place, cure = folder / "cells" / cell.folder, _cure(cell, folder)
     if split not in result.splits:
         raise InputError(
-            f"the cell {cell} was not measured on the split {split!r}, which the study's file names: {cure}"
+            f"the cell {cell} was not measured on the split {split!r}, which the study's file names: "
+            f"{_cure(cell, folder)}"
         )
+    record = checked_evaluation(result, split, folder / "cells" / cell.folder, _cure(cell, folder))
+    # Paired by the seed of the cell; the path is told as it is in any copy of the study.
+    path = evaluation_path(Path("cells") / cell.folder, split)
+    return replace(record, training=record.training | {"seed": cell.seed}, path=path)
+
+
+def checked_evaluation(result: CellResult, split: str, place: Path, cure: str) -> EvaluationRecord:
+    """The evaluation of a cell on a split that it was measured on.
+
+    Args:
+        result: the cell.
+        split: on which.
+        place: the folder of both.
+        cure: what helps if it is not as it should be, the end of a sentence.
+
+    Raises:
+        InputError: it is missing, damaged, or not of the training that ``result`` is of.
+    """
     if not evaluation_path(place, split).exists():
         raise InputError(f"{evaluation_path(place, split)} is missing: put it back, or {cure}")
     record = read_evaluation(place, split)
@@ -96,9 +119,7 @@ def _record(result: CellResult, split: str, cell: Cell, folder: Path) -> Evaluat
             f"{record.path} has mIoU {record.mean_iou}, cell.json beside it says {stated}: they are of two trainings. "
             f"To measure again, {cure}"
         )
-    # Paired by the seed of the cell; the path is told as it is in any copy of the study.
-    path = evaluation_path(Path("cells") / cell.folder, split)
-    return replace(record, training=record.training | {"seed": cell.seed}, path=path)
+    return record
 
 
 def _cure(cell: Cell, folder: Path) -> str:
