@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types docs package minimal bench clean
+.PHONY: demo test lint types docs package minimal bench evidence clean
 
 demo: $(READY)
 	rm -rf demo
@@ -37,6 +37,14 @@ bench: $(READY)
 	for name in regularizer step throughput scaling; do \
 		$(BIN)/python benchmarks/$$name.py --json runs/bench/$$name.json || exit 1; \
 	done
+
+# Tables and figures of docs/results/evidence from the JSON of the studies' cells; trains nothing.
+evidence: $(READY)
+	for folder in docs/results/evidence/*/; do \
+		name=$$(basename $$folder); \
+		$(BIN)/classaware study studies/$$name.yaml --output docs/results/evidence/$$name --report_only || exit 1; \
+	done
+	$(BIN)/python studies/evidence_page.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "classaware needs Python 3.11 or newer")'

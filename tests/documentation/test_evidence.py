@@ -6,7 +6,9 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats  # type: ignore[import-untyped]
 from pages import ROOT
 
 from classaware.evaluation.formatting import points, signed
@@ -30,13 +32,80 @@ def test_the_results_follow_from_the_cells(folder: Path) -> None:
     assert json.loads(json.dumps(collect(study, folder).to_dict())) == written
 
 
-def test_the_ideas_tables_follow_from_their_trainings() -> None:
-    table = runpy.run_path(str(ROOT / "studies" / "ideas_table.py"))["table"]
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What studies/evidence_page.py has."""
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+    return runpy.run_path(str(ROOT / "studies" / "evidence_page.py"))
+
+
+def test_pages_hold_the_tables_that_the_cells_give(writer: dict[str, Any]) -> None:
+    blocks = writer["blocks"]()
+    assert set(blocks) == {"README.md", "docs/results/evidence.md"}
+    for page, tables in blocks.items():
+        text = (ROOT / page).read_text()
+        assert writer["rewritten"](text, tables, page) == text, "make evidence"
+    for name in ("ideas", "unsettled"):
+        assert len(blocks["docs/results/evidence.md"][name]) > 10
+
+
+def test_a_page_without_a_place_for_a_table_is_named(writer: dict[str, Any]) -> None:
+    text = "a <!-- x -->\nold\n<!-- end of x --> b"
+    assert writer["rewritten"](text, {"x": ["new"]}, "p.md") == "a <!-- x -->\n\nnew\n\n<!-- end of x --> b"
+    with pytest.raises(ValueError, match=r"p\.md must have <!-- y --> and <!-- end of y --> once each"):
+        writer["rewritten"](text, {"y": []}, "p.md")
+
+
+def test_figures_are_there_for_what_was_trained(writer: dict[str, Any]) -> None:
     page = (ROOT / "docs" / "results" / "evidence.md").read_text()
-    for settled in (True, False):
-        lines = table(ROOT / "docs" / "results" / "evidence" / "ideas.jsonl", settled)
-        assert len(lines) > 10
-        assert "\n".join(lines) in page
+    for name, picture in writer["figures"]().items():
+        path = ROOT / "docs" / "images" / f"evidence-{name}.png"
+        assert path.exists() is (picture is not None) is (f"(../images/{path.name})" in page)
+        if picture is not None:
+            assert picture[:4] == path.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("block", "study", "reference"),
+    [("background", "background", "baseline"), ("table 1", "table1", "R2-A"), ("knobs", "knobs", "default")],
+)
+def test_differences_are_those_of_the_pairs(block: str, study: str, reference: str) -> None:
+    """By numpy and scipy, from the cells' own files."""
+    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
+    lines = page.split(f"<!-- {block} -->\n")[1].split(f"<!-- end of {block} -->")[0].strip().splitlines()
+    if lines == ["Not trained yet."]:
+        pytest.skip("not trained yet")
+    head, _, base, *others = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    places = [COLUMNS[name] for name in head[1:]]
+    assert base[0] == f"{reference} (its mean)"
+    assert others
+    for name, *cells in [[reference, *base[1:]], *others]:
+        for place, cell in zip(places, cells, strict=True):
+            ours, theirs = (values(study, place, variant) for variant in (name, reference))
+            if name == reference:
+                assert cell == f"{100 * np.mean(list(theirs.values())):.2f}"
+            elif not theirs or not set(theirs) <= set(ours):
+                assert cell == "\N{EN DASH}"
+            else:
+                pairs = [100 * (ours[seed] - theirs[seed]) for seed in theirs]
+                p = scipy.stats.ttest_1samp(pairs, 0).pvalue
+                assert cell == f"{np.mean(pairs):+.2f} ({np.std(pairs, ddof=1):.2f}), p {p:.3f}"
+
+
+# Columns of tables -> data set, network, split.
+COLUMNS = {
+    **{f"scenes, {split}": ("scenes", "small-resnet", split) for split in ("seen", "unseen")},
+    **{f"MSRC-21, {split}": ("msrc21", "lite0-self-attention", split) for split in ("val", "test")},
+    **{f"500 steps, {split}": ("voc21", "lite0-self-attention", split) for split in ("val", "test")},
+    **{f"1,168 steps, {split}": ("voc21-1168", "lite0-self-attention", split) for split in ("val", "test")},
+}
+
+
+def values(study: str, place: tuple[str, str, str], variant: str) -> dict[int, float]:
+    """mIoU by seed."""
+    cells = ROOT / "docs" / "results" / "evidence" / study / "cells" / place[0] / place[1] / variant
+    found = {int(path.name.removeprefix("seed-")): path / f"{place[2]}.json" for path in sorted(cells.glob("seed-*"))}
+    return {seed: json.loads(path.read_text())["mean_iou"] for seed, path in found.items()}
 
 
 def rows(page: str) -> list[dict[str, str]]:

@@ -1,0 +1,255 @@
+"""Tables and figures of the evidence, written anew from the JSON of the studies' cells: ``make evidence``.
+
+In README.md and docs/results/evidence.md every table stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``; the
+figures are docs/images/evidence-*.png. Of the trainings that are not done a table says so by a dash.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ideas_table import table as ideas_table
+
+from classaware.evaluation.formatting import markdown_table, points, signed
+from classaware.files import write_atomically
+from classaware.insight.figures import COMPARED, REFERENCE, canvas, dress, figure_to_png, frozen
+from classaware.insight.study_plot import PlotBlock, PlotRow, study_figure
+from classaware.study.contrast import Contrast, contrast
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results" / "evidence"
+IMAGES = ROOT / "docs" / "images"
+LITE, SMALL = "lite0-self-attention", "small-resnet"
+NETWORKS = {LITE: "Lite0 + Self-Attention", SMALL: "small ResNet + Self-Attention"}
+DATA = {"camvid": "CamVid", "msrc21": "MSRC-21", "voc21": "VOC subset", "scenes": "biased scenes"}
+LENGTHS = {"voc21": "500", "voc21-1168": "1,168"}
+SIZES = {
+    "batch size": {2: "batch-2", 4: "batch-4", 8: SMALL, 16: "batch-16"},
+    "channels C": {32: "channels-32", 64: "channels-64", 128: SMALL, 256: "channels-256"},
+}
+
+NOTHING = ["Not trained yet."]
+
+Values = Mapping[int, float | None]  # mIoU by seed
+
+
+class Place(NamedTuple):
+    """What is compared with each other within a study."""
+
+    dataset: str
+    network: str
+    split: str
+
+
+class Found:
+    """The mIoU of a study's cells; nothing where the study has no results yet."""
+
+    def __init__(self, study: str) -> None:
+        path = RESULTS / study / "study.json"
+        content = json.loads(path.read_text()) if path.exists() else {"groups": [], "baseline": None}
+        self.baseline = content["baseline"]
+        self._values: dict[Place, dict[str, Values]] = {}
+        for group in content["groups"]:
+            place = Place(group["dataset"], group["network"], group["split"])
+            self._values[place] = {
+                variant["name"]: {int(seed): value for seed, value in variant["values"]["mIoU"].items()}
+                for variant in group["variants"]
+            }
+
+    def variants(self, place: Place) -> list[str]:
+        """Of which some trainings are done, in the study's order."""
+        return list(self._values.get(place, {}))
+
+    def values(self, place: Place, variant: str) -> Values:
+        """By seed; empty where no training is done."""
+        return self._values.get(place, {}).get(variant, {})
+
+    def against(self, place: Place, variant: str, reference: str) -> Contrast | None:
+        """Over the seeds that both sides have; None where these are not all seeds of the reference."""
+        theirs = self.values(place, reference)
+        found = contrast(self.values(place, variant), theirs)
+        return found if found.seeds and len(found.seeds) == len(theirs) else None
+
+
+def difference(found: Contrast | None) -> str:
+    """Mean of the pairs, its standard deviation, and p."""
+    if found is None:
+        return "–"
+    text = f"{signed(found.difference)} ({points(found.difference_sd)})"
+    return text if found.test.p is None else f"{text}, p {found.test.p:.3f}"
+
+
+def baseline_text(values: Values) -> str:
+    """Mean over the seeds."""
+    known = [value for value in values.values() if value is not None]
+    return points(sum(known) / len(known)) if known else "–"
+
+
+def scores(variants: Sequence[str], link: str) -> list[str]:
+    """A row for every data set and split: the baseline, and what each variant adds."""
+    found, rows = Found("evidence"), []
+    for dataset, splits in {"camvid": 2, "msrc21": 2, "voc21": 2, "scenes": 0}.items():
+        network = LITE if splits else SMALL
+        for split in ("val", "test") if splits else ("seen", "unseen"):
+            place = Place(dataset, network, split)
+            base = found.values(place, "baseline")
+            cells = [difference(found.against(place, name, "baseline")) for name in variants]
+            name = DATA[dataset]
+            rows.append([f"{name}, {split}", NETWORKS[network], str(len(base)), baseline_text(base), *cells])
+    lines = markdown_table(["data, split", "network", "seeds", "baseline", *variants], rows)
+    # Behind the escaping of cells: names in code, and data sets that lead to the evidence where that is elsewhere.
+    lines[0] = "| data, split | network | seeds | baseline | " + " | ".join(f"`{name}`" for name in variants) + " |"
+    if link:
+        lines[2:] = [re.sub(r"^\| ([^,]+), ", rf"| [\1]({link}), ", line) for line in lines[2:]]
+    return lines
+
+
+def variants_table(study: str, places: Mapping[str, Place], reference: str, head: str) -> list[str]:
+    """A row for every variant: in every place, what it adds to the reference."""
+    found = Found(study)
+    names = list(dict.fromkeys(name for place in places.values() for name in found.variants(place)))
+    rows = [[f"{reference} (its mean)", *(baseline_text(found.values(at, reference)) for at in places.values())]]
+    for name in names:
+        contrasts = [found.against(at, name, reference) for at in places.values()]
+        if name != reference and any(contrasts):
+            rows.append([name, *map(difference, contrasts)])
+    return markdown_table([head, *places], rows) if len(rows) > 1 else NOTHING
+
+
+def scenes(network: str = SMALL) -> dict[str, Place]:
+    """Both splits by what a column is called."""
+    return {f"scenes, {split}": Place("scenes", network, split) for split in ("unseen", "seen")}
+
+
+def table1() -> list[str]:
+    """CAR's terms one by one."""
+    msrc = {f"MSRC-21, {split}": Place("msrc21", LITE, split) for split in ("val", "test")}
+    return variants_table("table1", scenes() | msrc, "R2-A", "row")
+
+
+def background() -> list[str]:
+    """Variants on VOC, by the length of the run."""
+    places = {
+        f"{length} steps, {split}": Place(dataset, LITE, split)
+        for dataset, length in LENGTHS.items()
+        for split in ("val", "test")
+    }
+    return variants_table("background", places, "baseline", "variant")
+
+
+def sizes_table() -> list[str]:
+    """What the default adds to the baseline, by batch size and width."""
+    found, rows = Found("knobs"), []
+    for knob, networks in SIZES.items():
+        for size, network in networks.items():
+            contrasts = {place: found.against(place, "default", "baseline") for place in scenes(network).values()}
+            if any(contrasts.values()):
+                sides = [
+                    (baseline_text(found.values(at, "baseline")), difference(one)) for at, one in contrasts.items()
+                ]
+                rows.append([f"{knob} {size}", *(cell for side in sides for cell in side)])
+    head = [f"{split}, {side}" for split in ("unseen", "seen") for side in ("baseline", "default")]
+    return markdown_table(["", *head], rows) if rows else NOTHING
+
+
+def blocks() -> dict[str, dict[str, list[str]]]:
+    """Every table by its page and name."""
+    ideas = RESULTS / "ideas.jsonl"
+    page = {
+        "scores": scores(["released", "paper", "masked", "rare-pairs"], ""),
+        "background": background(),
+        "table 1": table1(),
+        "knobs": variants_table("knobs", scenes(), "default", "knob"),
+        "sizes": sizes_table(),
+        "ideas": ideas_table(ideas, True),
+        "unsettled": ideas_table(ideas, False),
+    }
+    readme = {"scores": scores(["released", "masked", "rare-pairs"], "docs/results/evidence.md")}
+    return {"README.md": readme, "docs/results/evidence.md": page}
+
+
+def rewritten(text: str, tables: Mapping[str, Sequence[str]], page: str) -> str:
+    """The page with its tables as they are now.
+
+    Raises:
+        ValueError: a table for which it has no place.
+    """
+    for name, lines in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"{page} must have {begin.strip()} and {end} once each.")
+        before, rest = text.split(begin)
+        text = before + begin + "\n" + "\n".join(lines) + "\n\n" + end + rest.split(end)[1]
+    return text
+
+
+def forest(study: str, places: Mapping[str, Place], reference: str) -> bytes | None:
+    """PNG of every variant's pairs against the reference; None without any."""
+    found, drawn = Found(study), []
+    for title, place in places.items():
+        contrasts = {name: found.against(place, name, reference) for name in found.variants(place)}
+        rows = [
+            PlotRow(name, one.difference, one.test.interval, one.differences)
+            for name, one in contrasts.items()
+            if name != reference and one is not None and one.difference is not None
+        ]
+        drawn.append(PlotBlock(title, rows, f"({reference}: {baseline_text(found.values(place, reference))} %)"))
+    return figure_to_png(study_figure(drawn, reference)) if any(block.rows for block in drawn) else None
+
+
+def sizes_figure() -> bytes | None:
+    """PNG of mIoU on unseen pairs over batch size and width, baseline and default; None where a point is missing."""
+    found = Found("knobs")
+    figure = canvas(width=7.0, height=2.8)
+    for axis, (knob, networks) in zip(figure.subplots(1, 2, sharey=True), SIZES.items(), strict=True):
+        for variant, color in (("baseline", REFERENCE), ("default", COMPARED)):
+            means = []
+            for size, network in networks.items():
+                values = found.values(scenes(network)["scenes, unseen"], variant)
+                known = [100 * value for value in values.values() if value is not None]
+                if len(known) < len(found.values(scenes()["scenes, unseen"], "baseline")) or not known:
+                    return None
+                axis.plot([size] * len(known), known, "o", color=color, ms=4, alpha=0.55, mew=0)
+                means.append(sum(known) / len(known))
+            axis.plot(list(networks), means, color=color, lw=1.3, label=variant)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(list(networks), [str(size) for size in networks])
+        axis.set_xlabel(knob)
+        dress(axis)
+    left = figure.axes[0]
+    left.set_ylabel("mIoU on unseen pairs, %")
+    left.legend(frameon=False, fontsize=8)
+    return figure_to_png(frozen(figure))
+
+
+def figures() -> dict[str, bytes | None]:
+    """Every figure by its name; None where there is nothing to draw yet."""
+    msrc = {f"MSRC-21, {split}": Place("msrc21", LITE, split) for split in ("val", "test")}
+    return {
+        "table1": forest("table1", scenes() | msrc, "R2-A"),
+        "knobs": forest("knobs", scenes(), "default"),
+        "sizes": sizes_figure(),
+    }
+
+
+def main() -> int:
+    """Write all of it."""
+    for page, tables in blocks().items():
+        path = ROOT / page
+        write_atomically(path, rewritten(path.read_text(encoding="utf-8"), tables, page).encode())
+        print(path.relative_to(ROOT))
+    for name, picture in figures().items():
+        path = IMAGES / f"evidence-{name}.png"
+        if picture is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, picture)
+            print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
