@@ -238,8 +238,7 @@ def test_cells_of_another_study_are_adopted(
     folder = tmp_path / "turned"
     result = command("study", study, "--output", folder, "--adopt", undisturbed, "--only", "*/seed-1")
     assert (result.status, result.err) == (0, "")
-    twin = undisturbed / "cells" / LAST.folder
-    assert f"scenes/small/with-car/seed-1: adopted from {twin}" in result.out.splitlines()
+    assert f"2 of 2 cells that are to be done are adopted from {undisturbed}" in result.out.splitlines()
     assert len(json.loads((folder / "study.json").read_bytes())["cells"]["missing"]) == 2
     assert command("study", study, "--output", folder, "--adopt", undisturbed, "--report_only").status == 0
     ours, theirs = (json.loads((place / "study.json").read_bytes()) for place in (folder, undisturbed))
@@ -248,6 +247,21 @@ def test_cells_of_another_study_are_adopted(
         contrasts = [group["variants"][1]["contrasts"]["mIoU"] for group in (mine, other)]
         assert contrasts[0]["difference"] == pytest.approx(-contrasts[1]["difference"])
         assert contrasts[0]["seeds"] == contrasts[1]["seeds"] == [0, 1]
+
+
+def test_a_training_with_other_settings_is_not_adopted(done: Path, command: Callable[..., Any], tmp_path: Path) -> None:
+    """The same arguments, but a recipe said something else at that time."""
+    twin, folder = done / "cells" / LAST.folder, tmp_path / "other"
+    record = json.loads((twin / "seen.json").read_bytes())
+    record["training"]["configuration"]["network"]["projection"] = "3x3"
+    (twin / "seen.json").write_text(json.dumps(record))
+    study = write_study(tmp_path, variants={"released": ["car"]}, seeds=[1])
+    result = command("study", study, "--output", folder, "--adopt", done, "--report_only")
+    assert result.status == 2
+    assert "no cell of tiny is done in" in result.err
+    assert f'{LAST} is not adopted from {twin}: network.projection is "3x3" there, "1x1" here.' in result.out
+    assert f"0 of 1 cells that are to be done are adopted from {done}" in result.out
+    assert not folder.exists()
 
 
 def test_some_of_the_cells_are_worked_on(

@@ -10,7 +10,7 @@ import pytest
 from holding import Holder
 
 from classaware import locks
-from classaware.commands.studies.adopting import adopt, find_twins
+from classaware.commands.studies.adopting import Twin, adopt, find_twins
 from classaware.errors import InputError
 from classaware.study.cell import read_cell, write_cell
 from classaware.study.loading import read_done
@@ -32,6 +32,11 @@ def theirs(make_study: Made) -> Path:
     return make_study()[1]
 
 
+def twins_of(study: Study, places: Places, *folders: Path) -> dict[Cell, Twin]:
+    """Where nothing but arguments and splits tells trainings apart."""
+    return find_twins(study, places, folders, lambda cell, twin: None)[0]
+
+
 def ours(make_study: Made, tmp_path: Path, **parts: Any) -> tuple[Study, Places]:
     """A study of which nothing is done."""
     study, _ = make_study(folder="unused", **OTHER | parts)
@@ -43,9 +48,9 @@ def test_the_same_trainings_are_taken_over_under_their_new_names(
 ) -> None:
     study, places = ours(make_study, tmp_path)
     before = {path: path.read_bytes() for path in theirs.rglob("*.json")}
-    twins = find_twins(study, places, [theirs])
+    twins = twins_of(study, places, theirs)
     old = {"first": "car", "second": "plain"}
-    assert twins == {
+    assert {cell: twin.place for cell, twin in twins.items()} == {
         Cell("same", "small", variant, seed): theirs / "cells" / "scenes" / "default" / old[variant] / f"seed-{seed}"
         for seed in (1, 2)
         for variant in ("first", "second")
@@ -54,15 +59,13 @@ def test_the_same_trainings_are_taken_over_under_their_new_names(
     done = read_done(study, places.folder)
     assert list(done) == list(twins)
     for cell, twin in twins.items():
-        source = read_cell(twin)
-        assert source is not None
-        assert done[cell].result.splits == {"unseen": source.splits["unseen"]}
-        assert done[cell].result.step == source.step
-        mine, other = (json.loads((place / "unseen.json").read_bytes()) for place in (places.result(cell), twin))
-        assert mine.pop("checkpoint") == other.pop("checkpoint") | {"path": f"runs/{cell}/last.ckpt"}
-        assert mine == other
+        assert replace(done[cell].result, cell=twin.result.cell, arguments=twin.result.arguments) == twin.result
+        for split in ("seen", "unseen"):  # also what this study does not ask for
+            mine, other = (json.loads((at / f"{split}.json").read_bytes()) for at in (places.result(cell), twin.place))
+            assert mine.pop("checkpoint") == other.pop("checkpoint") | {"path": f"runs/{cell}/last.ckpt"}
+            assert mine == other
     assert before == {path: path.read_bytes() for path in theirs.rglob("*.json")}
-    assert find_twins(study, places, [theirs]) == {}
+    assert twins_of(study, places, theirs) == {}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_what_is_the_same_training(
     parts: dict[str, Any], found: int, make_study: Made, theirs: Path, tmp_path: Path
 ) -> None:
     study, places = ours(make_study, tmp_path, **parts)
-    twins = find_twins(study, places, [theirs])
+    twins = twins_of(study, places, theirs)
     assert len(twins) == found
     assert adopt(study, places, twins) == list(twins)
     assert list(read_done(study, places.folder)) == list(twins)
@@ -92,14 +95,14 @@ def test_the_order_of_arguments_counts(make_study: Made, tmp_path: Path) -> None
     pair = ["--training.lr=1", "--training.lr=2"]
     theirs = make_study(variants={"plain": pair}, folder="pair")[1]
     study, places = ours(make_study, tmp_path, variants={"turned": pair[::-1], "same": pair}, seeds=[0])
-    assert [cell.variant for cell in find_twins(study, places, [theirs])] == ["same"]
+    assert [cell.variant for cell in twins_of(study, places, theirs)] == ["same"]
 
 
 def test_of_several_studies_the_first_that_has_it(make_study: Made, theirs: Path, tmp_path: Path) -> None:
     more = make_study(folder="more", variants={"papers": OTHER["variants"]["third"], "car": ["car"]}, seeds=[2, 3])[1]
     study, places = ours(make_study, tmp_path)
-    twins = find_twins(study, places, [theirs, more])
-    assert {str(cell): twin.relative_to(tmp_path).parts[0] for cell, twin in twins.items()} == {
+    twins = twins_of(study, places, theirs, more)
+    assert {str(cell): twin.place.relative_to(tmp_path).parts[0] for cell, twin in twins.items()} == {
         "same/small/first/seed-1": "out",
         "same/small/second/seed-1": "out",
         "same/small/first/seed-2": "out",
@@ -114,7 +117,7 @@ def test_a_cell_that_failed_before_is_forgiven(make_study: Made, theirs: Path, t
     study, places = ours(make_study, tmp_path)
     cell = Cell("same", "small", "first", 1)
     places.fail(cell, "no memory")
-    adopt(study, places, find_twins(study, places, [theirs]))
+    adopt(study, places, twins_of(study, places, theirs))
     assert places.is_done(cell)
     assert places.failure(cell) is None
 
@@ -124,37 +127,57 @@ def test_a_cell_that_is_worked_on_is_left_to_whoever_does(
     make_study: Made, theirs: Path, tmp_path: Path, holder: Holder
 ) -> None:
     study, places = ours(make_study, tmp_path)
-    twins = find_twins(study, places, [theirs])
+    twins = twins_of(study, places, theirs)
     busy, *others = twins
     holder(lambda: locks.locked(places.work_lock(busy)))
     assert adopt(study, places, twins) == others
     assert not places.is_done(busy)
 
 
+def test_a_cell_whose_training_has_begun_is_trained_on(make_study: Made, theirs: Path, tmp_path: Path) -> None:
+    study, places = ours(make_study, tmp_path)
+    begun, *others = twins_of(study, places, theirs)
+    places.run(begun).mkdir(parents=True)
+    (places.run(begun) / "last.ckpt").touch()
+    assert list(twins_of(study, places, theirs)) == others
+
+
 def test_what_cannot_be_read_is_named(make_study: Made, theirs: Path, tmp_path: Path) -> None:
     study, places = ours(make_study, tmp_path)
     with pytest.raises(InputError, match=r"--adopt .*nothing: no cell of a study is done there"):
-        find_twins(study, places, [tmp_path / "nothing"])
-    twins = find_twins(study, places, [theirs])
-    cell, twin = next(iter(twins.items()))
-    (twin / "unseen.json").write_text("{")
-    with pytest.raises(InputError, match=r"unseen\.json"):
-        adopt(study, places, {cell: twin})
-    assert not places.is_done(cell)
-    (twin / "cell.json").write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
-        find_twins(study, places, [theirs])
+        twins_of(study, places, tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"--adopt .*out is the study's own folder"):
+        twins_of(study, Places(theirs), tmp_path / "x" / ".." / "out")
+    place = next(iter(twins_of(study, places, theirs).values())).place
+    content = json.loads((place / "cell.json").read_bytes())
+    (place / "cell.json").write_text(json.dumps(content | {"arguments": [1]}))
+    with pytest.raises(InputError, match=r"cell\.json is damaged \(its arguments are no texts\)"):
+        twins_of(study, places, theirs)
 
 
-def test_a_cell_whose_numbers_are_of_another_training_is_refused(
-    make_study: Made, theirs: Path, tmp_path: Path
-) -> None:
-    study, places = ours(make_study, tmp_path)
-    cell, twin = next(iter(find_twins(study, places, [theirs]).items()))
-    found = read_cell(twin)
-    assert found is not None
-    numbers = {split: replace(one, mean_iou=one.mean_iou + 0.1) for split, one in found.splits.items()}
-    write_cell(twin, replace(found, splits=numbers))
-    with pytest.raises(InputError, match="they are of two trainings"):
-        adopt(study, places, {cell: twin})
-    assert not places.is_done(cell)
+def test_why_others_are_not_taken(make_study: Made, theirs: Path, tmp_path: Path) -> None:
+    """Once for all seeds, and another study may have it in order."""
+    study, places = ours(make_study, tmp_path, datasets={"same": {"splits": ["unseen"], "train_split": None}})
+    twins, refused = find_twins(study, places, [theirs], lambda cell, twin: None)
+    assert twins == {}
+    assert [line.partition(" from ")[0] for line in refused] == [
+        "same/small/first/seed-1 is not adopted",
+        "same/small/second/seed-1 is not adopted",
+    ]
+    assert refused[0].endswith("/car/seed-1: its train_split is 'train', here None.")
+    study, places = ours(make_study, tmp_path, seeds=[0])
+    cells = theirs / "cells" / "scenes" / "default"
+    (cells / "car" / "seed-0" / "unseen.json").write_text("{")
+    numbers = read_cell(cells / "plain" / "seed-0")
+    assert numbers is not None
+    changed = {split: replace(one, mean_iou=one.mean_iou + 0.1) for split, one in numbers.splits.items()}
+    write_cell(cells / "plain" / "seed-0", replace(numbers, splits=changed))
+    twins, refused = find_twins(study, places, [theirs], lambda cell, twin: None)
+    assert twins == {}
+    assert "unseen.json" in refused[0]
+    assert "they are of two trainings" in refused[1]
+    sound = make_study(folder="sound")[1]
+    twins, refused = find_twins(study, places, [theirs, sound], lambda cell, twin: None)
+    assert {twin.place.relative_to(tmp_path).parts[0] for twin in twins.values()} == {"sound"}
+    assert (len(twins), len(refused)) == (2, 2)
+    assert find_twins(study, places, [sound], lambda cell, twin: "no.")[0] == {}

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from classaware.commands.output import paragraphs, print_parts
-from classaware.commands.studies.adopting import adopt, find_twins
+from classaware.commands.studies.adopting import Twin, adopt, find_twins
 from classaware.commands.studies.checking import check_open_cells
 from classaware.commands.studies.progress import Board
 from classaware.commands.studies.running import Running
@@ -17,7 +17,7 @@ from classaware.commands.studies.writing import summary_table, write_results
 from classaware.errors import InputError
 from classaware.files import check_writable
 from classaware.study.places import Places
-from classaware.study.plan import Study
+from classaware.study.plan import Cell, Study
 from classaware.study.reading import read_study
 from classaware.study.results import collect
 
@@ -55,7 +55,8 @@ def build_parser() -> ArgumentParser:
         nargs="+",
         metavar="FOLDER",
         default=[],
-        help="folders of other studies: cells that were trained there with the very same arguments are taken over",
+        help="folders of other studies, behind the study's file: cells that were trained there in the same way are "
+        "taken over",
     )
     parser.add_argument("--device", type=str, default="auto", help="of measuring; training takes --trainer.accelerator")
     parser.add_argument(
@@ -71,16 +72,16 @@ def run(arguments: Sequence[str]) -> int:
     seconds = None if config.time_limit is None else parse_time(config.time_limit)
     chosen = study if config.only is None else study.only(config.only)
     places = Places(config.output or Path("studies") / study.name)
-    twins = find_twins(chosen, places, config.adopt) if config.adopt else {}
+    twins = _twins(chosen, places, config.adopt) if config.adopt else {}
     if config.report_only and not twins and not any(places.is_done(cell) for cell in study.cells):
         raise InputError(f"no cell of {study.name} is done in {places.folder}: check --output.")
     check_writable(places.folder / "study.json")
     collect(study, places.folder)  # what is there already must belong to this study: said before any work
-    for cell in adopt(chosen, places, twins):
-        print(f"{cell}: adopted from {twins[cell]}", flush=True)
+    if not config.report_only:
+        check_open_cells(chosen.without(twins), places)
+    adopt(chosen, places, twins)
     stopped = False
     if not config.report_only:
-        check_open_cells(chosen, places)
         board = Board(study, places, Console())
         running = Running(chosen, places, config.device, seconds, board.show)
         with board.drawn():
@@ -99,6 +100,21 @@ def write(study: Study, places: Places) -> None:
     print_parts(summary_table(results))
     for path in paths:
         print(path)
+
+
+def _twins(study: Study, places: Places, folders: Sequence[Path]) -> dict[Cell, Twin]:
+    """What can be adopted, and a line for every study; what cannot though its arguments are the same is told."""
+    from classaware.commands.fit import build_parser as build_fit_parser  # slow to import
+    from classaware.commands.studies.sameness import Sameness
+
+    twins, refused = find_twins(study, places, folders, Sameness(build_fit_parser(), study).difference)
+    for sentence in refused:
+        print(sentence)
+    wanted = sum(not places.is_done(cell) for cell in study.cells)
+    for folder in folders:
+        count = sum(twin.place.is_relative_to(folder) for twin in twins.values())
+        print(f"{count} of {wanted} cells that are to be done are adopted from {folder}", flush=True)
+    return twins
 
 
 def parse_time(text: str) -> float:

@@ -19,7 +19,7 @@ def note_begin(run: Path, arguments: Sequence[str]) -> None:
     Raises:
         InputError: the folder cannot be written to.
     """
-    if not _has_begun(run):
+    if not has_begun(run):
         write_json(run / _BEGUN, {"arguments": list(arguments)})
 
 
@@ -34,7 +34,7 @@ def check_begun(run: Path, arguments: Sequence[str], cell: Cell) -> None:
     Raises:
         InputError: it was begun with other arguments.
     """
-    if not _has_begun(run):
+    if not has_begun(run):
         return
     try:
         before = [str(argument) for argument in json.loads((run / _BEGUN).read_bytes())["arguments"]]
@@ -47,5 +47,6 @@ def check_begun(run: Path, arguments: Sequence[str], cell: Cell) -> None:
         )
 
 
-def _has_begun(run: Path) -> bool:
+def has_begun(run: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
     return any((run / name).exists() for name in _CHECKPOINTS)

@@ -82,7 +82,10 @@ def read_cell(folder: Path) -> CellResult | None:
         splits = {split: _numbers(numbers) for split, numbers in content["splits"].items()}
         cell = Cell(content["dataset"], content["network"], content["variant"], content["seed"])
         train_split = content.get("train_split", "train")  # the first cells do not say it, and all had this one
-        return CellResult(cell, tuple(content["arguments"]), int(content["step"]), splits, train_split)
+        arguments = content["arguments"]
+        if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
+            raise ValueError("its arguments are no texts")
+        return CellResult(cell, tuple(arguments), int(content["step"]), splits, train_split)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from error
 

@@ -1,6 +1,6 @@
 """What a study is: data sets, networks, variants, seeds, and the cells of their grid."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -85,6 +85,10 @@ class Study:
         if not cells:
             raise InputError(f"no cell of {self.name} fits {pattern!r}; the first is called {self.cells[0]}.")
         return replace(self, cells=cells)
+
+    def without(self, cells: Collection[Cell]) -> "Study":
+        """The same without these cells."""
+        return replace(self, cells=tuple(cell for cell in self.cells if cell not in cells))
 
     def groups(self) -> list[tuple[str, str]]:
         """Data set and network of what is compared with each other, in the order of the cells."""

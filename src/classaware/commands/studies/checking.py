@@ -38,9 +38,8 @@ def check_open_cells(study: Study, places: Places) -> None:
 
 def _check(parser: ArgumentParser, study: Study, cell: Cell, looked_at: set[str]) -> None:
     """``looked_at`` gets the data sets that are in order, for they are those of many cells."""
+    config = parse_cell(parser, study, cell)
     try:
-        config = parser.parse_args(expand_recipes(study.resolved_arguments(cell)))
-        refuse_bases(config)
         check_numbers(config.seed, config.trainer)
         dataset, splits = plain_values(config.data.dataset), _splits(config, study.datasets[cell.dataset])
         if (key := repr((dataset, splits))) not in looked_at:
@@ -50,6 +49,22 @@ def _check(parser: ArgumentParser, study: Study, cell: Cell, looked_at: set[str]
         raise InputError(f"{cell} cannot be trained: {explain(error)}") from error
     except InputError as error:
         raise InputError(f"{cell} cannot be trained: {error}") from error
+
+
+def parse_cell(parser: ArgumentParser, study: Study, cell: Cell) -> Namespace:
+    """The configuration of ``classaware fit`` for a cell.
+
+    Raises:
+        InputError: a recipe or an option that there is not.
+    """
+    try:
+        config = parser.parse_args(expand_recipes(study.resolved_arguments(cell)))
+        refuse_bases(config)
+    except ArgumentError as error:
+        raise InputError(f"{cell} cannot be trained: {explain(error)}") from error
+    except InputError as error:
+        raise InputError(f"{cell} cannot be trained: {error}") from error
+    return config
 
 
 def _splits(config: Namespace, choice: DataChoice) -> list[str]:
