@@ -40,8 +40,8 @@ bench: $(READY)
 
 # Tables and figures of docs/results/evidence from the JSON of the studies' cells; trains nothing.
 evidence: $(READY)
-	for folder in docs/results/evidence/*/; do \
-		name=$$(basename $$folder); \
+	for cells in docs/results/evidence/*/cells; do \
+		name=$$(basename $$(dirname $$cells)); \
 		$(BIN)/classaware study studies/$$name.yaml --output docs/results/evidence/$$name --report_only || exit 1; \
 	done
 	$(BIN)/python studies/evidence_page.py

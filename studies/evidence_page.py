@@ -7,7 +7,7 @@ figures are docs/images/evidence-*.png. Of the trainings that are not done a tab
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from classaware.evaluation.formatting import markdown_table, points, signed
 from classaware.files import write_atomically
 from classaware.insight.figures import COMPARED, REFERENCE, canvas, dress, figure_to_png, frozen
 from classaware.insight.study_plot import PlotBlock, PlotRow, study_figure
-from classaware.study.contrast import Contrast, contrast
+from classaware.study.contrast import Contrast, contrast, holm
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results" / "evidence"
@@ -82,41 +82,60 @@ def difference(found: Contrast | None) -> str:
     return text if found.test.p is None else f"{text}, p {found.test.p:.3f}"
 
 
-def baseline_text(values: Values) -> str:
+def mean_text(values: Values) -> str:
     """Mean over the seeds."""
     known = [value for value in values.values() if value is not None]
     return points(sum(known) / len(known)) if known else "–"
 
 
+def reference_text(values: Values) -> str:
+    """The same, and of how many seeds."""
+    return f"{mean_text(values)}, n {len(values)}" if values else "–"
+
+
+def adjusted(contrasts: Iterable[Contrast | None]) -> list[str]:
+    """What is to be said of the p of a table, behind it."""
+    tests = [found.test.p for found in contrasts if found is not None and found.test.p is not None]
+    if not tests:
+        return []
+    least, lowest = min(tests), min(p for p in holm(tests) if p is not None)
+    count = f"p is not adjusted for the {len(tests)} differences of this table"
+    return ["", f"{count}; the smallest, {least:.3f}, is {lowest:.2f} by Holm."]
+
+
 def scores(variants: Sequence[str], link: str) -> list[str]:
     """A row for every data set and split: the baseline, and what each variant adds."""
     found, rows = Found("evidence"), []
+    contrasts: list[Contrast | None] = []
     for dataset, splits in {"camvid": 2, "msrc21": 2, "voc21": 2, "scenes": 0}.items():
         network = LITE if splits else SMALL
         for split in ("val", "test") if splits else ("seen", "unseen"):
             place = Place(dataset, network, split)
             base = found.values(place, "baseline")
-            cells = [difference(found.against(place, name, "baseline")) for name in variants]
-            name = DATA[dataset]
-            rows.append([f"{name}, {split}", NETWORKS[network], str(len(base)), baseline_text(base), *cells])
+            row = [found.against(place, name, "baseline") for name in variants]
+            contrasts += row
+            head = [f"{DATA[dataset]}, {split}", NETWORKS[network], str(len(base)), mean_text(base)]
+            rows.append([*head, *map(difference, row)])
     lines = markdown_table(["data, split", "network", "seeds", "baseline", *variants], rows)
     # Behind the escaping of cells: names in code, and data sets that lead to the evidence where that is elsewhere.
     lines[0] = "| data, split | network | seeds | baseline | " + " | ".join(f"`{name}`" for name in variants) + " |"
     if link:
         lines[2:] = [re.sub(r"^\| ([^,]+), ", rf"| [\1]({link}), ", line) for line in lines[2:]]
-    return lines
+    return lines + adjusted(contrasts)
 
 
 def variants_table(study: str, places: Mapping[str, Place], reference: str, head: str) -> list[str]:
     """A row for every variant: in every place, what it adds to the reference."""
     found = Found(study)
     names = list(dict.fromkeys(name for place in places.values() for name in found.variants(place)))
-    rows = [[f"{reference} (its mean)", *(baseline_text(found.values(at, reference)) for at in places.values())]]
+    rows = [[f"{reference} (its mean)", *(reference_text(found.values(at, reference)) for at in places.values())]]
+    contrasts: list[Contrast | None] = []
     for name in names:
-        contrasts = [found.against(at, name, reference) for at in places.values()]
-        if name != reference and any(contrasts):
-            rows.append([name, *map(difference, contrasts)])
-    return markdown_table([head, *places], rows) if len(rows) > 1 else NOTHING
+        row = [found.against(at, name, reference) for at in places.values()]
+        if name != reference and any(row):
+            rows.append([name, *map(difference, row)])
+            contrasts += row
+    return markdown_table([head, *places], rows) + adjusted(contrasts) if contrasts else NOTHING
 
 
 def scenes(network: str = SMALL) -> dict[str, Place]:
@@ -143,27 +162,39 @@ def background() -> list[str]:
 def sizes_table() -> list[str]:
     """What the default adds to the baseline, by batch size and width."""
     found, rows = Found("knobs"), []
+    contrasts: list[Contrast | None] = []
     for knob, networks in SIZES.items():
         for size, network in networks.items():
-            contrasts = {place: found.against(place, "default", "baseline") for place in scenes(network).values()}
-            if any(contrasts.values()):
-                sides = [
-                    (baseline_text(found.values(at, "baseline")), difference(one)) for at, one in contrasts.items()
-                ]
+            row = {place: found.against(place, "default", "baseline") for place in scenes(network).values()}
+            if any(row.values()):
+                sides = [(reference_text(found.values(at, "baseline")), difference(one)) for at, one in row.items()]
                 rows.append([f"{knob} {size}", *(cell for side in sides for cell in side)])
+                contrasts += row.values()
     head = [f"{split}, {side}" for split in ("unseen", "seen") for side in ("baseline", "default")]
-    return markdown_table(["", *head], rows) if rows else NOTHING
+    return markdown_table(["", *head], rows) + adjusted(contrasts) if rows else NOTHING
+
+
+ALT = {
+    "table1": "Every row's pairs of trainings against R2, with intervals",
+    "knobs": "Every knob's pairs of trainings against the default, with intervals",
+    "sizes": "mIoU on unseen pairs of baseline and default over batch size and channels",
+}
+
+
+def with_figure(lines: list[str], name: str, picture: bytes | None) -> list[str]:
+    """A table and the figure under it."""
+    return lines if picture is None else [*lines, "", f"![{ALT[name]}](../images/evidence-{name}.png)"]
 
 
 def blocks() -> dict[str, dict[str, list[str]]]:
     """Every table by its page and name."""
-    ideas = RESULTS / "ideas.jsonl"
+    ideas, drawn = RESULTS / "ideas.jsonl", figures()
     page = {
         "scores": scores(["released", "paper", "masked", "rare-pairs"], ""),
         "background": background(),
-        "table 1": table1(),
-        "knobs": variants_table("knobs", scenes(), "default", "knob"),
-        "sizes": sizes_table(),
+        "table 1": with_figure(table1(), "table1", drawn["table1"]),
+        "knobs": with_figure(variants_table("knobs", scenes(), "default", "knob"), "knobs", drawn["knobs"]),
+        "sizes": with_figure(sizes_table(), "sizes", drawn["sizes"]),
         "ideas": ideas_table(ideas, True),
         "unsettled": ideas_table(ideas, False),
     }
@@ -196,7 +227,7 @@ def forest(study: str, places: Mapping[str, Place], reference: str) -> bytes | N
             for name, one in contrasts.items()
             if name != reference and one is not None and one.difference is not None
         ]
-        drawn.append(PlotBlock(title, rows, f"({reference}: {baseline_text(found.values(place, reference))} %)"))
+        drawn.append(PlotBlock(title, rows, f"({reference}: {mean_text(found.values(place, reference))} %)"))
     return figure_to_png(study_figure(drawn, reference)) if any(block.rows for block in drawn) else None
 
 
