@@ -31,6 +31,9 @@ SIZES = {
     "channels C": {32: "channels-32", 64: "channels-64", 128: SMALL, 256: "channels-256"},
 }
 
+# Classes of the VOC subset of which at most 72 of the 1,169 training images have a pixel; of all others 78 do or more.
+FEW = ("train", "bus", "aeroplane", "boat", "bicycle", "motorbike", "bird", "diningtable", "cow", "tvmonitor", "bottle")
+FEW = (*FEW, "pottedplant")
 NOTHING = ["Not trained yet."]
 
 Values = Mapping[int, float | None]  # mIoU by seed
@@ -159,6 +162,28 @@ def background() -> list[str]:
     return variants_table("background", places, "baseline", "variant")
 
 
+def by_images() -> list[str]:
+    """What variants on VOC change in IoU, by how many training images show a class: means over classes and seeds."""
+    cells = RESULTS / "background" / "cells" / "voc21" / LITE
+    head = ["IoU, test", "background", f"{len(FEW)} classes in at most 72 images", "8 classes in 78 images or more"]
+    rows = []
+    for variant in Found("background").variants(Place("voc21", LITE, "test")):
+        sums: dict[str, list[float]] = {name: [] for name in head[1:]}
+        for ours in sorted((cells / variant).glob("seed-*")) if variant != "baseline" else ():
+            theirs = cells / "baseline" / ours.name
+            for one, other in zip(*map(class_ious, (ours, theirs)), strict=True):
+                kind = 1 if one[0] == "background" else 2 if one[0] in FEW else 3
+                sums[head[kind]].append(one[1] - other[1])
+        if all(sums.values()):
+            rows.append([variant, *(signed(sum(values) / len(values)) for values in sums.values())])
+    return markdown_table(head, rows) if rows else NOTHING
+
+
+def class_ious(cell: Path) -> list[tuple[str, float]]:
+    """Name and IoU of every class of a cell on its test split."""
+    return [(each["name"], each["iou"]) for each in json.loads((cell / "test.json").read_text())["classes"]]
+
+
 def sizes_table() -> list[str]:
     """What the default adds to the baseline, by batch size and width."""
     found, rows = Found("knobs"), []
@@ -192,6 +217,7 @@ def blocks() -> dict[str, dict[str, list[str]]]:
     page = {
         "scores": scores(["released", "paper", "masked", "rare-pairs"], ""),
         "background": background(),
+        "by images": by_images(),
         "table 1": with_figure(table1(), "table1", drawn["table1"]),
         "knobs": with_figure(variants_table("knobs", scenes(), "default", "knob"), "knobs", drawn["knobs"]),
         "sizes": with_figure(sizes_table(), "sizes", drawn["sizes"]),

@@ -108,6 +108,40 @@ def test_differences_are_those_of_the_pairs(block: str, study: str, reference: s
     ]
 
 
+def test_rare_classes_of_voc(writer: dict[str, Any]) -> None:
+    """From the confusion matrices."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in writer["by_images"]()]
+    cells = ROOT / "docs" / "results" / "evidence" / "background" / "cells" / "voc21" / "lite0-self-attention"
+    few = [name in writer["FEW"] for name in names(cells / "baseline" / "seed-0")]
+    assert len(lines) > 4
+    for variant, *shown in lines[2:]:
+        seeds = sorted(path.name for path in (cells / variant).glob("seed-*"))
+        pairs = [ious(cells / variant / seed) - ious(cells / "baseline" / seed) for seed in seeds]
+        others = [index for index in range(1, 21) if not few[index]]
+        for cell, chosen in zip(shown, ([0], np.flatnonzero(few), others), strict=True):
+            assert float(cell) == pytest.approx(100 * np.mean([pair[chosen] for pair in pairs]), abs=0.006)
+
+
+def test_which_classes_of_voc_are_rare(writer: dict[str, Any], data_root: Path) -> None:
+    masks = sorted((data_root / "voc21" / "masks" / "train").glob("*.png"))
+    present = sum(np.isin(np.arange(21), np.asarray(Image.open(path))).astype(int) for path in masks)
+    assert len(masks) == 1169
+    classes = (data_root / "voc21" / "classes.txt").read_text().split()
+    few = {name: count for name, count in zip(classes, present, strict=True) if name in writer["FEW"]}
+    assert (len(few), max(few.values())) == (12, 72)
+    assert min(count for name, count in zip(classes, present, strict=True) if name not in few) == 78
+
+
+def names(cell: Path) -> list[str]:
+    return [each["name"] for each in json.loads((cell / "test.json").read_text())["classes"]]
+
+
+def ious(cell: Path) -> Any:
+    confusion = np.array(json.loads((cell / "test.json").read_text())["confusion"])
+    hits = np.diag(confusion)
+    return hits / (confusion.sum(0) + confusion.sum(1) - hits)
+
+
 # Columns of tables -> data set, network, split.
 COLUMNS = {
     **{f"scenes, {split}": ("scenes", "small-resnet", split) for split in ("seen", "unseen")},
