@@ -14,7 +14,7 @@ from classaware.regularization.triton_softmax import softmax_rows
 from classaware.regularization.triton_tiles import exact_dot, load_tile, pixel_strides
 
 _IN_REGISTERS = 64  # classes; a row of more goes through memory
-_PIXELS, _CLASSES = 64, 128  # of a tile; with these no kernel spills registers on compute capability 9.0
+_PIXELS, _CLASSES = 64, 128  # of a tile; with these, and the warps below, no kernel spills registers on capability 9.0
 
 
 @triton.jit
@@ -201,7 +201,7 @@ def _many(
     similarities_kernel[(tiles * (1 + triton.cdiv(K, _CLASSES)),)](
         x_BCHW, y_BP, mu_GKC, softmax[-1], distances_N, similarity_BPK,
         C=x_BCHW.shape[1], **sizes, **pixel_strides(x_BCHW), SQUARES=knobs["SQUARES"],
-        T_PIXELS=_PIXELS, T_CHANNELS=16, T_CLASSES=_CLASSES, num_warps=4, num_stages=3,
+        T_PIXELS=_PIXELS, T_CHANNELS=16, T_CLASSES=_CLASSES, num_warps=8, num_stages=3,
     )  # fmt: skip
     row = triton.next_power_of_2(K)
     rows = max(1, 4096 // row)
