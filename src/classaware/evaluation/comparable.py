@@ -128,29 +128,30 @@ def _settings(run: EvaluationRecord, configured: bool) -> dict[str, Any]:
         "versions": run.versions,
     }
     training = _configuration(run.training) if configured else _summary(run.training)
-    return training | _flat(evaluation) | {"commit": run.commit, "device": run.device}
+    return training | flat(evaluation) | {"commit": run.commit, "device": run.device}
 
 
 def _configuration(training: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `classaware fit`, and "fit.versions.torch", "fit.commit", ... of the software it ran with."""
     options = {name: value for name, value in training["configuration"].items() if name not in ("seed", "inference")}
-    settings = _flat(options) | {"processes": training.get("processes")}
-    settings |= _flat({"fit": {name: training.get(name) for name in ("versions", "commit")}})
+    settings = flat(options) | {"processes": training.get("processes")}
+    settings |= flat({"fit": {name: training.get(name) for name in ("versions", "commit")}})
     return {name: value for name, value in settings.items() if not (name.endswith(".root") or name in _INDIFFERENT)}
 
 
 def _summary(training: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in training.items() if name not in ("seed", "network", "configuration")}
     network = training.get("network") or training.get("configuration", {}).get("network") or {}
-    settings = _flat({"network": network, "training": rest})
+    settings = flat({"network": network, "training": rest})
     # A card says where the weights are, not where they came from; training.weights says that.
     return {name: value for name, value in settings.items() if name not in _OF_WEIGHTS}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
     result: dict[str, Any] = {}
     for name, value in values.items():
-        result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return result
 
 

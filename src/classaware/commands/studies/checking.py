@@ -1,6 +1,8 @@
 """What can be said against a study before hours of training."""
 
 from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -39,16 +41,12 @@ def check_open_cells(study: Study, places: Places) -> None:
 def _check(parser: ArgumentParser, study: Study, cell: Cell, looked_at: set[str]) -> None:
     """``looked_at`` gets the data sets that are in order, for they are those of many cells."""
     config = parse_cell(parser, study, cell)
-    try:
+    with _told(cell):
         check_numbers(config.seed, config.trainer)
         dataset, splits = plain_values(config.data.dataset), _splits(config, study.datasets[cell.dataset])
         if (key := repr((dataset, splits))) not in looked_at:
             _check_splits(dataset, splits)
             looked_at.add(key)
-    except ArgumentError as error:
-        raise InputError(f"{cell} cannot be trained: {explain(error)}") from error
-    except InputError as error:
-        raise InputError(f"{cell} cannot be trained: {error}") from error
 
 
 def parse_cell(parser: ArgumentParser, study: Study, cell: Cell) -> Namespace:
@@ -57,14 +55,21 @@ def parse_cell(parser: ArgumentParser, study: Study, cell: Cell) -> Namespace:
     Raises:
         InputError: a recipe or an option that there is not.
     """
-    try:
+    with _told(cell):
         config = parser.parse_args(expand_recipes(study.resolved_arguments(cell)))
         refuse_bases(config)
+    return config
+
+
+@contextmanager
+def _told(cell: Cell) -> Iterator[None]:
+    """What is wrong is said of the cell."""
+    try:
+        yield
     except ArgumentError as error:
         raise InputError(f"{cell} cannot be trained: {explain(error)}") from error
     except InputError as error:
         raise InputError(f"{cell} cannot be trained: {error}") from error
-    return config
 
 
 def _splits(config: Namespace, choice: DataChoice) -> list[str]:

@@ -11,6 +11,7 @@ from classaware.commands.configuration import plain_values
 from classaware.commands.studies.adopting import Twin
 from classaware.commands.studies.checking import parse_cell
 from classaware.errors import InputError
+from classaware.evaluation.comparable import flat
 from classaware.evaluation.record import EvaluationRecord
 from classaware.study.plan import Cell, Study
 from classaware.training.card import build_dataset
@@ -46,11 +47,12 @@ class Sameness:
         if key not in self._parsed:
             self._parsed[key] = plain_values(parse_cell(self._parser, self._study, cell))
         ours = self._parsed[key]
+        portable = without_places(ours)
         for split, record in twin.records.items():
             theirs = record.training.get("configuration")
             if not isinstance(theirs, dict) or record.training.get("seed") != cell.seed:
                 return "it does not say how it was trained."
-            if (change := _first_change(theirs, without_places(ours))) is not None:
+            if (change := _first_change(theirs, portable)) is not None:
                 return f"{change[0]} is {change[1]} there, {change[2]} here."
             if split in self._study.datasets[cell.dataset].splits and self._other_images(ours, split, record):
                 return f"its data set has other images in the split {split!r}."
@@ -74,17 +76,9 @@ class Sameness:
 def _first_change(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Dotted name and both values of the first option that both have and that is not the same."""
     # fit writes down less than it parses: not where the run lies, or of which files its configuration was made.
-    left, right = _flat(theirs), _flat({name: value for name, value in ours.items() if name in theirs})
+    left, right = flat(theirs), flat({name: value for name, value in ours.items() if name in theirs})
     for name in (name for name in left if name in right and name not in _INDIFFERENT):
-        asked_for = name != "trainer.precision" or right[name] != "null"
+        asked_for = name != "trainer.precision" or right[name] is not None
         if left[name] != right[name] and asked_for:
-            return name, left[name], right[name]
+            return name, json.dumps(left[name]), json.dumps(right[name])
     return None
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    result: dict[str, str] = {}
-    for name, value in values.items():
-        flat = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: json.dumps(value)}
-        result |= flat
-    return result
