@@ -108,6 +108,32 @@ def test_differences_are_those_of_the_pairs(block: str, study: str, reference: s
     ]
 
 
+def test_sizes_are_those_of_the_pairs() -> None:
+    """By numpy and scipy: the default against the baseline of the same batch size or width."""
+    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
+    lines = page.split("<!-- sizes -->\n")[1].split("<!-- end of sizes -->")[0].strip().splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head, _, *found = table
+    assert head[1:] == ["unseen, baseline", "unseen, default", "seen, baseline", "seen, default"]
+    assert len(found) >= 2
+    tests: list[float] = []
+    for name, *cells in found:
+        network = {"batch size 8": "small-resnet", "channels C 128": "small-resnet"}.get(
+            name, name.replace("batch size ", "batch-").replace("channels C ", "channels-")
+        )
+        for split, base, change in (("unseen", *cells[:2]), ("seen", *cells[2:])):
+            ours, theirs = (values("knobs", ("scenes", network, split), side) for side in ("default", "baseline"))
+            assert base == f"{100 * np.mean(list(theirs.values())):.2f}, n {len(theirs)}"
+            pairs = [100 * (ours[seed] - theirs[seed]) for seed in theirs]
+            tests += [scipy.stats.ttest_1samp(pairs, 0).pvalue] if len(pairs) > 1 else []
+            spread = f"({np.std(pairs, ddof=1):.2f}), p {tests[-1]:.3f}" if len(pairs) > 1 else "(\N{EN DASH})"
+            assert change == f"{np.mean(pairs):+.2f} {spread}"
+    assert lines[-1] == (
+        f"p is not adjusted for the {len(tests)} differences of this table; the smallest, {min(tests):.3f}, is "
+        f"{min(1, len(tests) * min(tests)):.2f} by Holm."
+    )
+
+
 def test_rare_classes_of_voc(writer: dict[str, Any]) -> None:
     """From the confusion matrices."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in writer["by_images"]()]
