@@ -189,6 +189,23 @@ def class_ious(cell: Path) -> list[tuple[str, float]]:
     return [(each["name"], each["iou"]) for each in json.loads((cell / "test.json").read_text())["classes"]]
 
 
+TERMS = {  # the variant by the weight of a term
+    "intra_c2p": {"0": "intra-0", "1": "default", "3": "intra-triple"},
+    "inter_c2c": {"0": "c2c-0", "1": "default", "3": "c2c-triple"},
+    "inter_c2p": {"0": "c2p-0", "1": "default", "3": "c2p-triple"},
+}
+
+
+def weights_table() -> list[str]:
+    """What CAR adds to the baseline on unseen pairs, by the weight of each term; p stands in the table of the knobs."""
+    found, unseen = Found("knobs"), scenes()["scenes, unseen"]
+    rows = []
+    for term, variants in TERMS.items():
+        contrasts = [found.against(unseen, variant, "baseline") for variant in variants.values()]
+        rows.append([term, *(difference(one).split(", p")[0] for one in contrasts)])
+    return markdown_table(["weight", *TERMS["intra_c2p"]], rows)
+
+
 def sizes_table() -> list[str]:
     """What the default adds to the baseline, by batch size and width."""
     found, rows = Found("knobs"), []
@@ -225,6 +242,7 @@ def blocks() -> dict[str, dict[str, list[str]]]:
         "by images": by_images(),
         "table 1": with_figure(table1(), "table1", drawn["table1"]),
         "knobs": with_figure(variants_table("knobs", scenes(), "default", "knob"), "knobs", drawn["knobs"]),
+        "weights": weights_table(),
         "sizes": with_figure(sizes_table(), "sizes", drawn["sizes"]),
         "ideas": ideas_table(ideas, True),
         "unsettled": ideas_table(ideas, False),

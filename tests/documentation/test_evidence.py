@@ -108,6 +108,21 @@ def test_differences_are_those_of_the_pairs(block: str, study: str, reference: s
     ]
 
 
+def test_weights_are_those_of_the_pairs() -> None:
+    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
+    block = page.split("<!-- weights -->\n")[1].split("<!-- end of weights -->")[0].strip()
+    head, _, *found = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+    assert head == ["weight", "0", "1", "3"]
+    names = {"intra_c2p": "intra", "inter_c2c": "c2c", "inter_c2p": "c2p"}
+    assert [term for term, *_ in found] == list(names)
+    unseen = ("scenes", "small-resnet", "unseen")
+    for term, *cells in found:
+        for variant, cell in zip((f"{names[term]}-0", "default", f"{names[term]}-triple"), cells, strict=True):
+            ours, theirs = (values("knobs", unseen, side) for side in (variant, "baseline"))
+            pairs = [100 * (ours[seed] - theirs[seed]) for seed in (0, 1, 2)]
+            assert cell == f"{np.mean(pairs):+.2f} ({np.std(pairs, ddof=1):.2f})"
+
+
 def test_sizes_are_those_of_the_pairs() -> None:
     """By numpy and scipy: the default against the baseline of the same batch size or width."""
     page = (ROOT / "docs" / "results" / "evidence.md").read_text()
