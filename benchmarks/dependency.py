@@ -41,11 +41,11 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     accumulator = CenterAccumulator(CLASSES, IGNORED)
-    before = peak()
-    rows = one_pass(accumulator, QUICK if options.quick else STOPS)
+    before = peak(0)
+    rows = one_pass(accumulator, QUICK if options.quick else STOPS, before)
     begin = time.perf_counter()
     summarize_dependency({"network": accumulator}, [f"class {i}" for i in range(CLASSES)])
-    summary = {"summary_seconds": time.perf_counter() - begin, "summary_peak": peak()}
+    summary = {"summary_seconds": time.perf_counter() - begin, "summary_peak": peak(rows[-1]["peak"])}
     show(rows, summary, before)
     if options.json is not None:
         size = {"classes": CLASSES, "channels": CHANNELS, "side": SIDE}
@@ -55,7 +55,7 @@ def main() -> int:
     return int(rows[-1]["peak"] > GROWTH * rows[0]["peak"])
 
 
-def one_pass(accumulator: CenterAccumulator, stops: tuple[int, ...]) -> list[dict[str, Any]]:
+def one_pass(accumulator: CenterAccumulator, stops: tuple[int, ...], highest: int) -> list[dict[str, Any]]:
     """Seconds in the accumulator so far, and the peak so far, at every stop."""
     rows, spent = [], 0.0
     for image in range(1, stops[-1] + 1):
@@ -64,7 +64,8 @@ def one_pass(accumulator: CenterAccumulator, stops: tuple[int, ...]) -> list[dic
         accumulator.update(features, labels)
         spent += time.perf_counter() - begin
         if image in stops:
-            rows.append({"images": image, "seconds": spent, "per_image": spent / image, "peak": peak()})
+            highest = peak(highest)
+            rows.append({"images": image, "seconds": spent, "per_image": spent / image, "peak": highest})
     return rows
 
 
@@ -83,8 +84,16 @@ def show(rows: list[dict[str, Any]], summary: dict[str, Any], before: int) -> No
     )
 
 
-def peak() -> int:
-    """The largest resident size of this program so far, in bytes."""
+def peak(known: int) -> int:
+    """The largest resident size of this program so far, in bytes, of which ``known`` was read before.
+
+    Linux counts pages per core and sums them up when it likes, so that a later reading may be lower by a few.
+    """
+    return max(known, resident())
+
+
+def resident() -> int:
+    """The largest resident size as the system says it now, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():  # Linux' getrusage counts what the process was before it became this program
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
