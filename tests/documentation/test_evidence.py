@@ -76,12 +76,10 @@ def test_figures_are_there_for_what_was_trained(writer: dict[str, Any]) -> None:
 )
 def test_differences_are_those_of_the_pairs(block: str, study: str, reference: str) -> None:
     """By numpy and scipy, from the cells' own files."""
-    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
-    lines = page.split(f"<!-- {block} -->\n")[1].split(f"<!-- end of {block} -->")[0].strip().splitlines()
+    lines = block_lines(block)
     if lines == ["Not trained yet."]:
         pytest.skip("not trained yet")
-    table = [line for line in lines if line.startswith("|")]
-    head, _, base, *others = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    head, _, base, *others = cells_of(lines)
     places = [COLUMNS[name] for name in head[1:]]
     assert base[0] == f"{reference} (its mean)"
     assert others
@@ -95,23 +93,12 @@ def test_differences_are_those_of_the_pairs(block: str, study: str, reference: s
                 assert cell == f"{100 * np.mean(list(theirs.values())):.2f}, n {len(theirs)}"
             else:
                 pairs = [100 * (ours[seed] - theirs[seed]) for seed in theirs]
-                shown = f"{np.mean(pairs):+.2f} (\N{EN DASH})"
-                if len(pairs) > 1:
-                    tests.append(scipy.stats.ttest_1samp(pairs, 0).pvalue)
-                    shown = f"{np.mean(pairs):+.2f} ({np.std(pairs, ddof=1):.2f}), p {tests[-1]:.3f}"
-                assert cell == shown
-    # Of Holm's adjusted p the smallest is the smallest p times their number.
-    least = min(tests)
-    assert [line for line in lines if line.startswith("p ")] == [
-        f"p is not adjusted for the {len(tests)} differences of this table; the smallest, {least:.3f}, is "
-        f"{min(1, len(tests) * least):.2f} by Holm."
-    ]
+                assert cell == shown(pairs, tests)
+    assert [line for line in lines if line.startswith("p ")] == [said_of(tests)]
 
 
 def test_weights_are_those_of_the_pairs() -> None:
-    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
-    block = page.split("<!-- weights -->\n")[1].split("<!-- end of weights -->")[0].strip()
-    head, _, *found = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+    head, _, *found = cells_of(block_lines("weights"))
     assert head == ["weight", "0", "1", "3"]
     names = {"intra_c2p": "intra", "inter_c2c": "c2c", "inter_c2p": "c2p"}
     assert [term for term, *_ in found] == [name.replace("_", "\\_") for name in names]
@@ -120,15 +107,13 @@ def test_weights_are_those_of_the_pairs() -> None:
         for variant, cell in zip((f"{short}-0", "default", f"{short}-triple"), cells, strict=True):
             ours, theirs = (values("knobs", unseen, side) for side in (variant, "baseline"))
             pairs = [100 * (ours[seed] - theirs[seed]) for seed in (0, 1, 2)]
-            assert cell == f"{np.mean(pairs):+.2f} ({np.std(pairs, ddof=1):.2f})"
+            assert cell == shown(pairs)
 
 
 def test_sizes_are_those_of_the_pairs() -> None:
     """By numpy and scipy: the default against the baseline of the same batch size or width."""
-    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
-    lines = page.split("<!-- sizes -->\n")[1].split("<!-- end of sizes -->")[0].strip().splitlines()
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    head, _, *found = table
+    lines = block_lines("sizes")
+    head, _, *found = cells_of(lines)
     assert head[1:] == ["unseen, baseline", "unseen, default", "seen, baseline", "seen, default"]
     assert len(found) >= 2
     tests: list[float] = []
@@ -140,13 +125,8 @@ def test_sizes_are_those_of_the_pairs() -> None:
             ours, theirs = (values("knobs", ("scenes", network, split), side) for side in ("default", "baseline"))
             assert base == f"{100 * np.mean(list(theirs.values())):.2f}, n {len(theirs)}"
             pairs = [100 * (ours[seed] - theirs[seed]) for seed in theirs]
-            tests += [scipy.stats.ttest_1samp(pairs, 0).pvalue] if len(pairs) > 1 else []
-            spread = f"({np.std(pairs, ddof=1):.2f}), p {tests[-1]:.3f}" if len(pairs) > 1 else "(\N{EN DASH})"
-            assert change == f"{np.mean(pairs):+.2f} {spread}"
-    assert [line for line in lines if line.startswith("p ")] == [
-        f"p is not adjusted for the {len(tests)} differences of this table; the smallest, {min(tests):.3f}, is "
-        f"{min(1, len(tests) * min(tests)):.2f} by Holm."
-    ]
+            assert change == shown(pairs, tests)
+    assert [line for line in lines if line.startswith("p ")] == [said_of(tests)]
 
 
 def test_pairs_that_pages_count() -> None:
@@ -168,15 +148,15 @@ def test_pairs_that_pages_count() -> None:
 
 def test_rare_classes_of_voc(writer: dict[str, Any]) -> None:
     """From the confusion matrices."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in writer["by_images"]()]
+    lines = cells_of(writer["by_images"]())
     cells = ROOT / "docs" / "results" / "evidence" / "background" / "cells" / "voc21" / "lite0-self-attention"
     few = [name in writer["FEW"] for name in names(cells / "baseline" / "seed-0")]
     assert len(lines) > 4
-    for variant, *shown in lines[2:]:
+    for variant, *printed in lines[2:]:
         seeds = sorted(path.name for path in (cells / variant).glob("seed-*"))
         pairs = [ious(cells / variant / seed) - ious(cells / "baseline" / seed) for seed in seeds]
         others = [index for index in range(1, 21) if not few[index]]
-        for cell, chosen in zip(shown, ([0], np.flatnonzero(few), others), strict=True):
+        for cell, chosen in zip(printed, ([0], np.flatnonzero(few), others), strict=True):
             assert float(cell) == pytest.approx(100 * np.mean([pair[chosen] for pair in pairs]), abs=0.006)
 
 
@@ -188,6 +168,37 @@ def test_which_classes_of_voc_are_rare(writer: dict[str, Any], data_root: Path) 
     few = {name: count for name, count in zip(classes, present, strict=True) if name in writer["FEW"]}
     assert (len(few), max(few.values())) == (12, 72)
     assert min(count for name, count in zip(classes, present, strict=True) if name not in few) == 78
+
+
+def block_lines(name: str) -> list[str]:
+    """What stands between a table's marks."""
+    page = (ROOT / "docs" / "results" / "evidence.md").read_text()
+    return page.split(f"<!-- {name} -->\n")[1].split(f"<!-- end of {name} -->")[0].strip().splitlines()
+
+
+def cells_of(lines: list[str]) -> list[list[str]]:
+    """Head, rule and rows of the table among lines."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def shown(pairs: list[float], tests: list[float] | None = None) -> str:
+    """Mean and sd, and p where it is added to the ``tests``."""
+    if len(pairs) < 2:
+        return f"{np.mean(pairs):+.2f} (\N{EN DASH})"
+    text = f"{np.mean(pairs):+.2f} ({np.std(pairs, ddof=1):.2f})"
+    if tests is None:
+        return text
+    tests.append(scipy.stats.ttest_1samp(pairs, 0).pvalue)
+    return f"{text}, p {tests[-1]:.3f}"
+
+
+def said_of(tests: list[float]) -> str:
+    """Of Holm's adjusted p the smallest is the smallest p times their number."""
+    count, least = len(tests), min(tests)
+    return (
+        f"p is not adjusted for the {count} differences of this table; the smallest, {least:.3f}, is "
+        f"{min(1, count * least):.2f} by Holm."
+    )
 
 
 def names(cell: Path) -> list[str]:
