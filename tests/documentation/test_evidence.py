@@ -146,6 +146,22 @@ def test_pairs_that_pages_count() -> None:
     assert f"`masked` is below it in {below} of these 18 pairs" in pages["docs/results/evidence.md"]
 
 
+def test_what_pages_say_of_long_trainings() -> None:
+    """Of VOC at 1,168 steps: the gains and the pairs above the baseline, of `released` and `masked`, val and test."""
+    gains, above = [], []
+    for side in ("released", "masked"):
+        places = [("voc21-1168", LITE, split) for split in ("val", "test")]
+        pairs = [(values("background", at, side), values("background", at, "baseline")) for at in places]
+        assert all(set(ours) == set(theirs) == {0, 1, 2} for ours, theirs in pairs)
+        gains += [f"{100 * np.mean([ours[seed] - theirs[seed] for seed in theirs]):.1f}" for ours, theirs in pairs]
+        above.append(sum(ours[seed] > theirs[seed] for ours, theirs in pairs for seed in theirs))
+    assert above[0] == above[1]
+    pattern = r"`released` gains ([\d.]+)(?: points on val)? and ([\d.]+)(?: on test)?, `masked` ([\d.]+) and ([\d.]+)"
+    for page in ("README.md", "docs/results/evidence.md"):
+        said = " ".join((ROOT / page).read_text().split())
+        assert re.findall(pattern + r", each in (\d) of 6 pairs", said) == [(*gains, str(above[0]))], page
+
+
 def test_rare_classes_of_voc(writer: dict[str, Any]) -> None:
     """From the confusion matrices."""
     lines = cells_of(writer["by_images"]())
@@ -210,6 +226,8 @@ def ious(cell: Path) -> Any:
     hits = np.diag(confusion)
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
+
+LITE = "lite0-self-attention"
 
 # Columns of tables -> data set, network, split.
 COLUMNS = {
