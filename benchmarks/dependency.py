@@ -6,8 +6,9 @@ memory grows.
 
     python benchmarks/dependency.py [--quick] [--threads N] [--json FILE]
 
-Prints a table and the time of the numbers; exits with 1 if memory grew by more than the features of four
-images, which an allocator may have kept once more.
+Prints a table and the time of the numbers; exits with 1 if memory grew by more than 2 %.
+With MALLOC_MMAP_THRESHOLD_=1048576 in the environment glibc gives every image's buffers back at once; without it, it
+keeps one or two at random, which may be 2 % in a quick run.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from classaware.insight.dependency_numbers import summarize_dependency
 
 CLASSES, CHANNELS, SIDE, IGNORED = 171, 512, 65, 255
 STOPS, QUICK = (100, 500, 1000), (20, 40)  # the first 20 images touch the sums of a group each
-ALLOWED = 4 * CHANNELS * SIDE * SIDE * 4  # bytes that memory may grow by; from run to run it is none to two images'
+GROWTH = 1.02
 
 
 def main() -> int:
@@ -49,11 +50,11 @@ def main() -> int:
     summary = {"summary_seconds": time.perf_counter() - begin, "summary_peak": peak(rows[-1]["peak"])}
     show(rows, summary, before)
     if options.json is not None:
-        size = {"classes": CLASSES, "channels": CHANNELS, "side": SIDE, "allowed": ALLOWED}
+        size = {"classes": CLASSES, "channels": CHANNELS, "side": SIDE}
         write_json(
             options.json, {**environment(torch.device("cpu")), **size, "before": before, "rows": rows, **summary}
         )
-    return int(rows[-1]["peak"] - rows[0]["peak"] > ALLOWED)
+    return int(rows[-1]["peak"] > GROWTH * rows[0]["peak"])
 
 
 def one_pass(accumulator: CenterAccumulator, stops: tuple[int, ...], highest: int) -> list[dict[str, Any]]:
