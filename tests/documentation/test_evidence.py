@@ -17,10 +17,11 @@ from classaware.evaluation.formatting import points, signed
 from classaware.study.reading import read_study
 from classaware.study.results import collect
 
+LITE = "lite0-self-attention"
 FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "results" / "evidence").glob("*/cells"))
 # Names in the pages' tables -> names in the study.
 DATA = {"CamVid": "camvid", "MSRC-21": "msrc21", "VOC subset": "voc21", "biased scenes": "scenes"}
-NETWORKS = {"Lite0 + Self-Attention": "lite0-self-attention", "small ResNet + Self-Attention": "small-resnet"}
+NETWORKS = {"Lite0 + Self-Attention": LITE, "small ResNet + Self-Attention": "small-resnet"}
 
 
 def test_there_are_studies() -> None:
@@ -105,9 +106,7 @@ def test_weights_are_those_of_the_pairs() -> None:
     unseen = ("scenes", "small-resnet", "unseen")
     for short, (_, *cells) in zip(names.values(), found, strict=True):
         for variant, cell in zip((f"{short}-0", "default", f"{short}-triple"), cells, strict=True):
-            ours, theirs = (values("knobs", unseen, side) for side in (variant, "baseline"))
-            pairs = [100 * (ours[seed] - theirs[seed]) for seed in (0, 1, 2)]
-            assert cell == shown(pairs)
+            assert cell == shown(three_pairs("knobs", unseen, variant, "baseline"))
 
 
 def test_sizes_are_those_of_the_pairs() -> None:
@@ -133,10 +132,8 @@ def test_pairs_that_pages_count() -> None:
     """On the photographs, over all seeds: `released` against the baseline, and `masked` against `released`."""
 
     def above(side: str, other: str, split: str) -> int:
-        places = [(name, "lite0-self-attention", split) for name in ("camvid", "msrc21", "voc21")]
-        pairs = [(values("evidence", at, side), values("evidence", at, other)) for at in places]
-        assert all(set(ours) == set(theirs) == {0, 1, 2} for ours, theirs in pairs)
-        return sum(ours[seed] > theirs[seed] for ours, theirs in pairs for seed in theirs)
+        places = [(name, LITE, split) for name in ("camvid", "msrc21", "voc21")]
+        return sum(pair > 0 for at in places for pair in three_pairs("evidence", at, side, other))
 
     pages = {page: " ".join((ROOT / page).read_text().split()) for page in ("README.md", "docs/results/evidence.md")}
     gained = tuple(str(above("released", "baseline", split)) for split in ("test", "val"))
@@ -150,11 +147,9 @@ def test_what_pages_say_of_long_trainings() -> None:
     """Of VOC at 1,168 steps: the gains and the pairs above the baseline, of `released` and `masked`, val and test."""
     gains, above = [], []
     for side in ("released", "masked"):
-        places = [("voc21-1168", LITE, split) for split in ("val", "test")]
-        pairs = [(values("background", at, side), values("background", at, "baseline")) for at in places]
-        assert all(set(ours) == set(theirs) == {0, 1, 2} for ours, theirs in pairs)
-        gains += [f"{100 * np.mean([ours[seed] - theirs[seed] for seed in theirs]):.1f}" for ours, theirs in pairs]
-        above.append(sum(ours[seed] > theirs[seed] for ours, theirs in pairs for seed in theirs))
+        splits = [three_pairs("background", ("voc21-1168", LITE, split), side, "baseline") for split in ("val", "test")]
+        gains += [f"{np.mean(pairs):.1f}" for pairs in splits]
+        above.append(sum(pair > 0 for pairs in splits for pair in pairs))
     assert above[0] == above[1]
     pattern = r"`released` gains ([\d.]+)(?: points on val)? and ([\d.]+)(?: on test)?, `masked` ([\d.]+) and ([\d.]+)"
     for page in ("README.md", "docs/results/evidence.md"):
@@ -165,7 +160,7 @@ def test_what_pages_say_of_long_trainings() -> None:
 def test_rare_classes_of_voc(writer: dict[str, Any]) -> None:
     """From the confusion matrices."""
     lines = cells_of(writer["by_images"]())
-    cells = ROOT / "docs" / "results" / "evidence" / "background" / "cells" / "voc21" / "lite0-self-attention"
+    cells = ROOT / "docs" / "results" / "evidence" / "background" / "cells" / "voc21" / LITE
     few = [name in writer["FEW"] for name in names(cells / "baseline" / "seed-0")]
     assert len(lines) > 4
     for variant, *printed in lines[2:]:
@@ -227,14 +222,12 @@ def ious(cell: Path) -> Any:
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
 
-LITE = "lite0-self-attention"
-
 # Columns of tables -> data set, network, split.
 COLUMNS = {
     **{f"scenes, {split}": ("scenes", "small-resnet", split) for split in ("seen", "unseen")},
-    **{f"MSRC-21, {split}": ("msrc21", "lite0-self-attention", split) for split in ("val", "test")},
-    **{f"500 steps, {split}": ("voc21", "lite0-self-attention", split) for split in ("val", "test")},
-    **{f"1,168 steps, {split}": ("voc21-1168", "lite0-self-attention", split) for split in ("val", "test")},
+    **{f"MSRC-21, {split}": ("msrc21", LITE, split) for split in ("val", "test")},
+    **{f"500 steps, {split}": ("voc21", LITE, split) for split in ("val", "test")},
+    **{f"1,168 steps, {split}": ("voc21-1168", LITE, split) for split in ("val", "test")},
 }
 
 
@@ -243,6 +236,13 @@ def values(study: str, place: tuple[str, str, str], variant: str) -> dict[int, f
     cells = ROOT / "docs" / "results" / "evidence" / study / "cells" / place[0] / place[1] / variant
     found = {int(path.name.removeprefix("seed-")): path / f"{place[2]}.json" for path in sorted(cells.glob("seed-*"))}
     return {seed: json.loads(path.read_text())["mean_iou"] for seed, path in found.items()}
+
+
+def three_pairs(study: str, place: tuple[str, str, str], side: str, other: str) -> list[float]:
+    """Points of mIoU by which a side is above the other, of each of the three seeds."""
+    ours, theirs = (values(study, place, variant) for variant in (side, other))
+    assert set(ours) == set(theirs) == {0, 1, 2}
+    return [100 * (ours[seed] - theirs[seed]) for seed in theirs]
 
 
 def rows(page: str) -> list[dict[str, str]]:
